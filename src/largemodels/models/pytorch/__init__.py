@@ -1,1 +1,5 @@
-"""."""
+"""The reference models in PyTorch."""
+
+from largemodels.models.pytorch.mlp import MLP
+
+__all__ = ["MLP"]

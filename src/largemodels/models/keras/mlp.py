@@ -1,0 +1,43 @@
+"""The multilayer perceptron in Keras.
+
+Taught in: book/algorithms/backpropagation.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+__all__ = ["MLP"]
+
+
+@keras.saving.register_keras_serializable(package="largemodels")
+class MLP(keras.Sequential):
+    """A multilayer perceptron: dense layers with an activation between them.
+
+    Args:
+        sizes: the numbers of features, from the input to the output.
+        activation: the name of the activation.
+
+    Raises:
+        ValueError: if there are fewer than two sizes.
+
+    Example:
+        >>> model = MLP([784, 128, 10])
+        >>> [tuple(weight.shape) for weight in model.weights]
+        [(784, 128), (128,), (128, 10), (10,)]
+    """
+
+    def __init__(self, sizes: Sequence[int], activation: str = "relu", **options: Any) -> None:
+        if len(sizes) < 2:
+            raise ValueError(f"`sizes` (={sizes}) must name an input size and an output size.")
+        super().__init__(**options)
+        self.sizes = list(sizes)
+        self.activation = activation
+        self.add(keras.Input((sizes[0],)))
+        for units in sizes[1:-1]:
+            self.add(keras.layers.Dense(units, activation, kernel_initializer="he_normal"))
+        # The output has no activation: the losses take logits.
+        self.add(keras.layers.Dense(sizes[-1], kernel_initializer="he_normal"))

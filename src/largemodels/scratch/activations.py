@@ -1,0 +1,225 @@
+"""Activation functions: what bends the straight lines of a network.
+
+Taught in: book/algorithms/backpropagation.md
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from largemodels.scratch.layer import Layer, check_shape
+
+__all__ = [
+    "Identity",
+    "ReLU",
+    "Sigmoid",
+    "Tanh",
+    "identity",
+    "log_softmax",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
+
+
+def identity(x: np.ndarray) -> np.ndarray:
+    """Return `x` as it is.
+
+    identity(x) = x
+
+    Args:
+        x: an array of any shape.
+
+    Example:
+        >>> identity(np.array([-1.0, 2.0]))
+        array([-1.,  2.])
+    """
+    return x
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Squash every number into the range from 0 to 1.
+
+    σ(x) = 1 / (1 + exp(−x)) = exp(x) / (1 + exp(x))
+
+    Args:
+        x: an array of any shape.
+
+    Example:
+        >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+        array([0. , 0.5, 1. ])
+    """
+    # exp never sees a positive number, so it cannot overflow: the first form of the formula
+    # serves x ≥ 0, the second one x < 0.
+    z = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, z) / (1 + z)
+
+
+def tanh(x: np.ndarray) -> np.ndarray:
+    """Squash every number into the range from −1 to 1.
+
+    tanh(x) = (exp(x) − exp(−x)) / (exp(x) + exp(−x))
+
+    Args:
+        x: an array of any shape.
+
+    Example:
+        >>> tanh(np.array([-1000.0, 0.0, 1000.0]))
+        array([-1.,  0.,  1.])
+    """
+    return np.tanh(x)
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """Keep what is positive and set the rest to zero.
+
+    relu(x) = max(x, 0)
+
+    Args:
+        x: an array of any shape.
+
+    Source:
+        Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
+
+    Example:
+        >>> relu(np.array([-1.0, 0.0, 2.0]))
+        array([0., 0., 2.])
+    """
+    return np.maximum(x, 0)
+
+
+def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Turn scores into probabilities: positive numbers that sum to 1 along `axis`.
+
+    softmax(x)ᵢ = exp(xᵢ) / Σⱼ exp(xⱼ)
+
+    Args:
+        x: scores (logits) of any shape.
+        axis: the axis of the classes.
+
+    Example:
+        >>> softmax(np.array([1000.0, 1000.0, -1000.0]))
+        array([0.5, 0.5, 0. ])
+    """
+    # A common shift of all scores cancels in the fraction. With the largest score at 0, exp
+    # cannot overflow.
+    z = np.exp(x - x.max(axis=axis, keepdims=True))
+    return z / z.sum(axis=axis, keepdims=True)
+
+
+def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the logarithm of `softmax`, also where the probability itself rounds to 0.
+
+    log softmax(x)ᵢ = xᵢ − log Σⱼ exp(xⱼ)
+
+    Args:
+        x: scores (logits) of any shape.
+        axis: the axis of the classes.
+
+    Example:
+        >>> log_softmax(np.array([1000.0, 0.0]))
+        array([    0., -1000.])
+    """
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+class Identity(Layer):
+    """The layer that changes nothing.
+
+    y = x,  ∂L/∂x = ∂L/∂y
+
+    Example:
+        >>> Identity()(np.array([-1.0, 2.0]))
+        array([-1.,  2.])
+    """
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return `x`."""
+        self.saved = x
+        return identity(x)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
+        check_shape("grad_output", grad_output, self.saved.shape)
+        return grad_output
+
+
+class Sigmoid(Layer):
+    """The layer of `sigmoid`.
+
+    y = σ(x),  ∂L/∂x = ∂L/∂y · y (1 − y)
+
+    Example:
+        >>> layer = Sigmoid()
+        >>> layer(np.array([0.0]))
+        array([0.5])
+        >>> layer.backward(np.array([1.0]))
+        array([0.25])
+    """
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return σ(x)."""
+        y = sigmoid(x)
+        self.saved = y
+        return y
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
+        y = self.saved
+        check_shape("grad_output", grad_output, y.shape)
+        return grad_output * y * (1 - y)
+
+
+class Tanh(Layer):
+    """The layer of `tanh`.
+
+    y = tanh(x),  ∂L/∂x = ∂L/∂y · (1 − y²)
+
+    Example:
+        >>> layer = Tanh()
+        >>> layer(np.array([0.0]))
+        array([0.])
+        >>> layer.backward(np.array([1.0]))
+        array([1.])
+    """
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return tanh(x)."""
+        y = tanh(x)
+        self.saved = y
+        return y
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
+        y = self.saved
+        check_shape("grad_output", grad_output, y.shape)
+        return grad_output * (1 - y**2)
+
+
+class ReLU(Layer):
+    """The layer of `relu`.
+
+    y = max(x, 0),  ∂L/∂x = ∂L/∂y where x > 0, otherwise 0
+
+    At x = 0 there is no derivative; the layer takes 0, as PyTorch does.
+
+    Example:
+        >>> layer = ReLU()
+        >>> layer(np.array([-1.0, 2.0]))
+        array([0., 2.])
+        >>> layer.backward(np.array([5.0, 5.0]))
+        array([0., 5.])
+    """
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return max(x, 0)."""
+        self.saved = x
+        return relu(x)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
+        x = self.saved
+        check_shape("grad_output", grad_output, x.shape)
+        return np.where(x > 0, grad_output, 0)
