@@ -1,1 +1,21 @@
-"""."""
+"""What an exercise calls to tell a student *what* is wrong.
+
+A check compares an answer with the right one. When they differ it raises `Mistake`, whose text says
+what was computed, what was expected, where they first differ and, where a known slip explains the
+numbers, its name.
+
+* `task` surrounds the checks of one task.
+* `close` compares numbers, `gradient` compares a gradient with central differences.
+* `shape`, `unpack` and `unchanged` check the form of an answer, `that` any other condition.
+* `seed` makes the data of a check the same everywhere, until an instructor sets a secret.
+"""
+
+from largemodels.check.comparison import close, shape, that, unchanged, unpack
+from largemodels.check.differences import gradient
+from largemodels.check.mistake import Mistake
+from largemodels.check.session import seed, task
+
+# Where an error is shown with its full name, the short one reads better.
+Mistake.__module__ = __name__
+
+__all__ = ["Mistake", "close", "gradient", "seed", "shape", "task", "that", "unchanged", "unpack"]
