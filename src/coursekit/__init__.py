@@ -1,1 +1,1 @@
-"""."""
+"""What an instructor runs: the `course` command and the modules behind it."""

@@ -1,0 +1,279 @@
+"""Grading with stock nbgrader, many submissions of one exercise, in a temporary course.
+
+nbgrader gives 0 to a graded cell that writes one line to stderr, so a right answer that triggers a
+warning fails. nbgrader's own remedy is two lines of configuration, `IgnorePattern`, which this
+module sets and which an instructor who calls `nbgrader autograde` sets in `nbgrader_config.py`:
+
+    c.IgnorePattern.enabled = True
+    c.IgnorePattern.pattern = r"[\\s\\S]"   # Any line on stderr; errors still count.
+
+Nothing inside a notebook can do this as well: a warning filter misses prints to stderr, and
+redirecting `sys.stderr` misses what libraries write below Python.
+"""
+
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from coursekit.errors import CourseError
+
+__all__ = ["Course", "Error", "Graded", "grade_all", "stock_configuration"]
+
+_SECONDS_PER_CELL = 120
+
+
+@dataclass(frozen=True)
+class Error:
+    """An error that a cell ended with."""
+
+    cell: str
+    name: str
+    message: str
+    graded: bool
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What nbgrader made of one submission.
+
+    Args:
+        scores: Points by `grade_id` of the cells that it graded by running them.
+        maxima: What these cells are worth.
+        errors: The errors of all cells, in order.
+        output: Everything that the cells printed, errors included.
+    """
+
+    scores: dict[str, float]
+    maxima: dict[str, float]
+    errors: tuple[Error, ...]
+    output: str
+
+    @property
+    def score(self) -> float:
+        """All points together."""
+        return sum(self.scores.values())
+
+    def message(self, cell: str) -> str:
+        """What the cell's error says; empty when it has none."""
+        return " ".join(error.message for error in self.errors if error.cell == cell)
+
+
+def stock_configuration(folder: Path) -> Any:
+    """Configure nbgrader for a course in a folder, away from the machine's own exchange."""
+    from traitlets.config import Config
+
+    configuration = Config()
+    configuration.CourseDirectory.root = str(folder)
+    configuration.CourseDirectory.course_id = "course"
+    configuration.Exchange.root = str(folder / "exchange")
+    configuration.Execute.timeout = _SECONDS_PER_CELL
+    return configuration
+
+
+class Course:
+    """A temporary nbgrader course with one assignment.
+
+    Args:
+        source: The notebook of the instructor.
+        assignment: Name of the assignment, e.g. `01_backprop`.
+        notebook: Name of its notebook, e.g. `backprop`.
+        ignore_stderr: Grade as if nothing was written to stderr; stock nbgrader gives 0 for it.
+        parent: Where to make the temporary folder.
+    """
+
+    def __init__(
+        self,
+        source: NotebookNode,
+        assignment: str,
+        notebook: str,
+        *,
+        ignore_stderr: bool = True,
+        parent: Path | None = None,
+    ) -> None:
+        self.assignment = assignment
+        self.notebook = notebook
+        self._folder = tempfile.TemporaryDirectory(prefix="course-", dir=parent)
+        self.root = Path(self._folder.name).resolve()
+        self._write(self.root / "source", source)
+        configuration = stock_configuration(self.root)
+        if ignore_stderr:
+            configuration.IgnorePattern.enabled = True
+            configuration.IgnorePattern.pattern = r"[\s\S]"
+        # A graceful end of each kernel costs up to a second and changes no grade.
+        configuration.Execute.shutdown_kernel = "immediate"
+        (self.root / "exchange").mkdir()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from nbgrader.apps import NbGraderAPI
+
+            self._api = NbGraderAPI(config=configuration, log_level=logging.CRITICAL)
+
+    def __enter__(self) -> "Course":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._folder.cleanup()
+
+    def release(self) -> NotebookNode:
+        """Generate the students' notebook."""
+        self._run("generate_assignment", self.assignment)
+        return self._read(self.root / "release")
+
+    def grade(self, student: str, submission: NotebookNode) -> Graded:
+        """Grade one submission; call `release` before."""
+        self._write(self.root / "submitted" / student, submission)
+        self._run("autograde", self.assignment, student)
+        notebook = self._read(self.root / "autograded" / student)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with self._api.gradebook as gradebook:
+                [graded] = gradebook.find_submission(self.assignment, student).notebooks
+                # Cells that wait for a person have no automatic score.
+                grades = [
+                    (grade.cell.name, grade.auto_score, grade.cell.max_score)
+                    for grade in graded.grades
+                    if not grade.needs_manual_grade and not _is_answer(notebook, grade.cell.name)
+                ]
+        errors = tuple(_errors(notebook))
+        return Graded(
+            {name: float(score or 0) for name, score, _ in grades},
+            {name: float(maximum) for name, _, maximum in grades},
+            errors,
+            "\n".join([*_prints(notebook), *(error.message for error in errors)]),
+        )
+
+    def feedback(self, student: str) -> str:
+        """Generate the feedback of a graded submission; the text of its HTML page."""
+        self._run("generate_feedback", self.assignment, student)
+        page = self.root / "feedback" / student / self.assignment / f"{self.notebook}.html"
+        return page.read_text(encoding="utf-8")
+
+    def _run(self, step: str, *arguments: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = getattr(self._api, step)(*arguments)
+        if not result["success"]:
+            lines = [line for line in result.get("error", "").splitlines() if line.strip()]
+            log = [line for line in result.get("log", "").splitlines() if "ERROR" in line]
+            reason = (log or lines or ["no reason given"])[-1].strip()
+            raise CourseError(f"{self.assignment}: nbgrader {step} failed ({reason}).")
+
+    def _write(self, folder: Path, notebook: NotebookNode) -> None:
+        path = folder / self.assignment / f"{self.notebook}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, path)
+
+    def _read(self, folder: Path) -> NotebookNode:
+        return nbformat.read(folder / self.assignment / f"{self.notebook}.ipynb", as_version=4)
+
+
+def grade_all(
+    source: NotebookNode,
+    assignment: str,
+    notebook: str,
+    submissions: Mapping[str, NotebookNode],
+    *,
+    workers: int | None = None,
+) -> Iterator[tuple[str, Graded]]:
+    """Grade many submissions of one assignment; each result as soon as it is there.
+
+    Args:
+        source: The notebook of the instructor.
+        assignment: Name of the assignment.
+        notebook: Name of its notebook.
+        submissions: Submitted notebooks by name.
+        workers: Processes, each with its own course and grade book; by default one a core, at
+            most 8. With 1, everything happens in this process.
+    """
+    workers = min(workers or min(os.cpu_count() or 1, 8), len(submissions))
+    if workers <= 1:
+        with Course(source, assignment, notebook) as course:
+            course.release()
+            for number, (name, submitted) in enumerate(submissions.items()):
+                yield name, course.grade(f"student-{number}", submitted)
+        return
+    with tempfile.TemporaryDirectory(prefix="courses-") as folder:
+        pool = ProcessPoolExecutor(
+            workers, get_context("spawn"), _open, (source, assignment, notebook, Path(folder))
+        )
+        with pool:
+            futures = {
+                pool.submit(_grade, f"student-{number}", submitted): name
+                for number, (name, submitted) in enumerate(submissions.items())
+            }
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+# The course of a worker process: opened once, used for each of its submissions.
+_course: Course | None = None
+
+
+def _open(source: NotebookNode, assignment: str, notebook: str, parent: Path) -> None:
+    global _course
+    # Two kernels at once would start two threads a core; and bytecode saves every start-up.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    _course = Course(source, assignment, notebook, parent=parent)
+    _course.release()
+
+
+def _grade(student: str, submitted: NotebookNode) -> Graded:
+    assert _course is not None, "the worker's initializer opens the course"
+    return _course.grade(student, submitted)
+
+
+def _is_answer(notebook: NotebookNode, grade_id: str) -> bool:
+    """Whether the graded cell is one that the student writes and a person grades."""
+    return any(
+        cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id
+        and cell.metadata.nbgrader.get("solution")
+        for cell in notebook.cells
+    )
+
+
+def _errors(notebook: NotebookNode) -> Iterator[Error]:
+    for index, cell in enumerate(notebook.cells):
+        metadata = cell.metadata.get("nbgrader", {})
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                yield Error(
+                    metadata.get("grade_id") or str(index + 1),
+                    output.ename,
+                    " ".join(_plain(f"{output.ename}: {output.evalue}").split()),
+                    bool(metadata.get("grade")),
+                )
+
+
+def _prints(notebook: NotebookNode) -> Iterator[str]:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                yield output.text
+            elif "data" in output:
+                yield output.data.get("text/plain", "")
+
+
+def _plain(text: str) -> str:
+    """Text without the codes that colour a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
