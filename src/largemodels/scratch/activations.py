@@ -222,4 +222,4 @@ class ReLU(Layer):
         """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
         x = self.saved
         check_shape("grad_output", grad_output, x.shape)
-        return np.where(x > 0, grad_output, 0)
+        return grad_output * (x > 0)

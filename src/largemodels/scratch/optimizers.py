@@ -5,7 +5,6 @@ Taught in: book/algorithms/backpropagation.md
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,19 +18,18 @@ __all__ = ["SGD", "Adam", "Optimizer"]
 class Optimizer:
     """The base of every optimizer: walk over the parameters and update each one.
 
-    A new optimizer defines `initial_state` and `update`.
+    A new optimizer names in `remembers` the arrays that it keeps for each parameter, and defines
+    `update`, which receives these arrays as arguments.
 
     Args:
         parameters: the parameters to learn, as `layer.parameters()` returns them.
-        lr: the learning rate.
-
-    Attributes:
-        lr: the learning rate; you may change it between two steps.
-        state: for each parameter, what the optimizer remembers about it.
+        lr: the learning rate; you may change the attribute between two steps.
 
     Raises:
         ValueError: if there is no parameter, one appears twice, or `lr` is negative.
     """
+
+    remembers: tuple[str, ...] = ()
 
     def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
         self.parameters = list(parameters)
@@ -42,26 +40,59 @@ class Optimizer:
         if not lr >= 0:
             raise ValueError(f"`lr` (={lr}) must be at least 0.")
         self.lr = lr
-        self.state = [self.initial_state(parameter) for parameter in self.parameters]
-
-    def initial_state(self, parameter: Parameter) -> dict[str, Any]:
-        """Return what to remember about a parameter before the first step."""
-        return {}
-
-    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any]) -> None:
-        """Change one parameter's values in place, according to its gradient."""
-        raise NotImplementedError(f"{type(self).__name__} has no update rule.")
+        self.steps = [0 for _ in self.parameters]
+        self.memory = [
+            {name: np.zeros_like(parameter.data) for name in self.remembers}
+            for parameter in self.parameters
+        ]
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        for parameter, state in zip(self.parameters, self.state, strict=True):
-            if parameter.grad is not None:
-                self.update(parameter, parameter.grad, state)
+        for i, (parameter, memory) in enumerate(zip(self.parameters, self.memory, strict=True)):
+            if parameter.grad is None:
+                continue
+            self.steps[i] += 1
+            # A large array does not fit into the processor's cache, and an update goes over it
+            # ten times and more. So it goes over a few rows ten times, then over the next rows.
+            for rows in row_blocks(parameter.data):
+                self.update(
+                    parameter.data[rows],
+                    parameter.grad[rows],
+                    self.steps[i],
+                    **{name: array[rows] for name, array in memory.items()},
+                )
+
+    def update(
+        self, data: np.ndarray, grad: np.ndarray, step: int, *args: Any, **kwargs: Any
+    ) -> None:
+        """Change `data` in place, according to its gradient and to what is remembered.
+
+        Args:
+            data: values of a parameter.
+            grad: their gradient.
+            step: the number of this step, from 1.
+            *args: the arrays named in `remembers`, zero before the first step, to change in place.
+            **kwargs: the same by name.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no update rule.")
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
         for parameter in self.parameters:
             parameter.grad = None
+
+
+def row_blocks(array: np.ndarray, size: int = 32_768) -> list[Any]:
+    """Return indices that cut an array into blocks of rows with about `size` numbers.
+
+    Example:
+        >>> row_blocks(np.zeros((3, 10)), size=20)
+        [slice(0, 2, None), slice(2, 4, None)]
+    """
+    if array.ndim == 0 or array.size <= size:
+        return [...]
+    rows = max(1, size * len(array) // array.size)
+    return [slice(start, start + rows) for start in range(0, len(array), rows)]
 
 
 class SGD(Optimizer):
@@ -91,22 +122,19 @@ class SGD(Optimizer):
         array([0.75])
     """
 
+    remembers = ("velocity",)
+
     def __init__(self, parameters: Iterable[Parameter], lr: float, momentum: float = 0.0) -> None:
+        super().__init__(parameters, lr)
         if not 0 <= momentum < 1:
             raise ValueError(f"`momentum` (={momentum}) must be at least 0 and below 1.")
         self.momentum = momentum
-        super().__init__(parameters, lr)
 
-    def initial_state(self, parameter: Parameter) -> dict[str, Any]:
-        """Return the velocity v = 0."""
-        return {"velocity": np.zeros_like(parameter.data)}
-
-    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any]) -> None:
+    def update(self, data: np.ndarray, grad: np.ndarray, step: int, velocity: np.ndarray) -> None:
         """Add the gradient to the velocity, and move along it."""
-        velocity = state["velocity"]
         velocity *= self.momentum
         velocity += grad
-        parameter.data -= self.lr * velocity
+        data -= self.lr * velocity
 
 
 class Adam(Optimizer):
@@ -137,6 +165,8 @@ class Adam(Optimizer):
         array([0.9, 0.9])
     """
 
+    remembers = ("m", "v")
+
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -144,30 +174,23 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
+        super().__init__(parameters, lr)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"`betas` (={betas}) must be at least 0 and below 1.")
         if not eps >= 0:
             raise ValueError(f"`eps` (={eps}) must be at least 0.")
         self.betas = betas
         self.eps = eps
-        super().__init__(parameters, lr)
 
-    def initial_state(self, parameter: Parameter) -> dict[str, Any]:
-        """Return the step t = 0 and the averages m = 0 and v = 0."""
-        zeros = np.zeros_like(parameter.data)
-        return {"step": 0, "m": zeros, "v": zeros.copy()}
-
-    def update(self, parameter: Parameter, grad: np.ndarray, state: dict[str, Any]) -> None:
-        """Update the averages, correct their bias towards 0, and move."""
+    def update(
+        self, data: np.ndarray, grad: np.ndarray, step: int, m: np.ndarray, v: np.ndarray
+    ) -> None:
+        """Update the two averages, correct their bias towards 0, and move."""
         beta1, beta2 = self.betas
-        m, v = state["m"], state["v"]
-        state["step"] += 1
         m *= beta1
         m += (1 - beta1) * grad
         v *= beta2
         v += (1 - beta2) * grad**2
-        # The bias corrections are plain numbers: as factors of the step and of the root they
-        # cost nothing, while m̂ and v̂ would be two more arrays.
-        step_size = self.lr / (1 - beta1 ** state["step"])
-        root = np.sqrt(v) / math.sqrt(1 - beta2 ** state["step"])
-        parameter.data -= step_size * m / (root + self.eps)
+        m_hat = m / (1 - beta1**step)
+        v_hat = v / (1 - beta2**step)
+        data -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
