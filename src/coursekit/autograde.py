@@ -1,11 +1,11 @@
-"""Grading with stock nbgrader, many submissions of one exercise, in a temporary course.
+r"""Grading with stock nbgrader, many submissions of one exercise, in a temporary course.
 
 nbgrader gives 0 to a graded cell that writes one line to stderr, so a right answer that triggers a
 warning fails. nbgrader's own remedy is two lines of configuration, `IgnorePattern`, which this
 module sets and which an instructor who calls `nbgrader autograde` sets in `nbgrader_config.py`:
 
     c.IgnorePattern.enabled = True
-    c.IgnorePattern.pattern = r"[\\s\\S]"   # Any line on stderr; errors still count.
+    c.IgnorePattern.pattern = r"[\s\S]"   # Any line on stderr; errors still count.
 
 Nothing inside a notebook can do this as well: a warning filter misses prints to stderr, and
 redirecting `sys.stderr` misses what libraries write below Python.
@@ -14,6 +14,7 @@ redirecting `sys.stderr` misses what libraries write below Python.
 import logging
 import os
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -111,14 +112,20 @@ class Course:
         if ignore_stderr:
             configuration.IgnorePattern.enabled = True
             configuration.IgnorePattern.pattern = r"[\s\S]"
+        # Kernels that listen to this machine only need no warning about unencrypted ports.
+        configuration.Execute.extra_arguments = ["--log-level=ERROR"]
         # A graceful end of each kernel costs up to a second and changes no grade.
         configuration.Execute.shutdown_kernel = "immediate"
         (self.root / "exchange").mkdir()
+        # nbgrader calls `alembic` by its bare name, also where no environment is activated.
+        programs = str(Path(sys.executable).parent)
+        if programs not in os.environ.get("PATH", "").split(os.pathsep):
+            os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", "")])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from nbgrader.apps import NbGraderAPI
 
-            self._api = NbGraderAPI(config=configuration, log_level=logging.CRITICAL)
+            self._api = NbGraderAPI(config=configuration, log_level=logging.ERROR)
 
     def __enter__(self) -> "Course":
         return self
@@ -170,9 +177,10 @@ class Course:
             warnings.simplefilter("ignore")
             result = getattr(self._api, step)(*arguments)
         if not result["success"]:
-            lines = [line for line in result.get("error", "").splitlines() if line.strip()]
-            log = [line for line in result.get("log", "").splitlines() if "ERROR" in line]
-            reason = (log or lines or ["no reason given"])[-1].strip()
+            # The log holds a traceback, whose last line is the reason, between lines without.
+            log = f"{result.get('error', '')}\n{result.get('log', '')}".splitlines()
+            reasons = [line for line in log if line.strip() and not line.startswith("[")]
+            reason = reasons[-1].strip() if reasons else "no reason given"
             raise CourseError(f"{self.assignment}: nbgrader {step} failed ({reason}).")
 
     def _write(self, folder: Path, notebook: NotebookNode) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -113,14 +112,12 @@ def write(files: Mapping[Path, str] | Iterable[tuple[Path, str]]) -> None:
             if path.is_file() and path.read_text(encoding="utf-8") == text:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
             try:
-                with open(handle, "w", encoding="utf-8", newline="\n") as file:
-                    file.write(text)
-                Path(temporary).chmod(0o644)
-                os.replace(temporary, path)
+                temporary.write_text(text, encoding="utf-8", newline="\n")
+                temporary.replace(path)
             finally:
-                Path(temporary).unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise CourseError(
                 f"{path}: cannot be written ({error.strerror}); mend that and run it again."

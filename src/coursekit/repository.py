@@ -13,6 +13,8 @@ PACKAGE = "largemodels"
 MAIN_BRANCH = "main"
 NOTEBOOKS_BRANCH = "notebooks"
 
+_GITHUB = "https://github.com/"
+
 
 @dataclass(frozen=True)
 class Repository:
@@ -82,6 +84,22 @@ class Repository:
         path = path.resolve()
         return path.relative_to(self.root).as_posix() if self.root in path.parents else str(path)
 
+    def colab_address(self, notebook: Path) -> str:
+        """Address that opens a notebook of the branch `notebooks` in Colab; empty without one."""
+        if not self.address.startswith(_GITHUB):
+            return ""
+        repository = self.address.removeprefix(_GITHUB)
+        return (
+            f"https://colab.research.google.com/github/{repository}/blob/{NOTEBOOKS_BRANCH}/"
+            f"{self.name(notebook)}"
+        )
+
+    def file_address(self, file: Path) -> str:
+        """Address of a file, a notebook's in Colab; empty while the course has no address."""
+        if file.suffix == ".ipynb" and (address := self.colab_address(file)):
+            return address
+        return f"{self.address}/blob/{MAIN_BRANCH}/{self.name(file)}" if self.address else ""
+
     def page_address(self, page: Path) -> str:
         """Address of a page on the published site; empty while there is no site."""
         if not self.site:
@@ -102,5 +120,5 @@ def _project(file: Path) -> dict[str, dict[str, str]]:
 
 def _pages_address(address: str) -> str:
     """Address of GitHub Pages for a repository on GitHub; empty for any other."""
-    match = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", address)
+    match = re.fullmatch(rf"{re.escape(_GITHUB)}([\w.-]+)/([\w.-]+)", address)
     return f"https://{match[1].lower()}.github.io/{match[2]}/" if match else ""

@@ -9,7 +9,7 @@ SETUP_TAG = "setup"
 
 _CELL = """\
 # Generated from {source} by `{command}`: change that file, not this one.
-# Set-up: in Colab this cell installs the course; where it is installed, the cell does nothing.
+# Set-up: in Colab this cell installs the course; where that is done, it does nothing.
 import importlib.util
 
 if importlib.util.find_spec("largemodels") is None:
@@ -44,7 +44,7 @@ def setup_cell(source: str, command: str, address: str) -> NotebookNode:
         >>> cell = setup_cell("book/a.md", "course notebooks", "https://example.org/course")
         >>> print(cell.source)  # doctest: +ELLIPSIS
         # Generated from book/a.md by `course notebooks`: change that file, not this one.
-        # Set-up: in Colab this cell installs the course; where it is installed, the cell does nothing.
+        # Set-up: in Colab this cell installs the course; where that is done, it does nothing.
         import importlib.util
         ...
     """

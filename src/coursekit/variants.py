@@ -72,9 +72,7 @@ def variants(exercise: Exercise) -> Iterator[Variant]:
         cheap = {cell.grade_id: _cheap(exercise, cell, answer) for cell in exercise.solution_cells}
         yield Variant(f"all {answer}", "cheap", cheap, nothing=everything)
         for grade_id, source in cheap.items() if len(cheap) > 1 else ():
-            checks = tuple(
-                check.grade_id for check in exercise.checks_of(exercise.cells[grade_id])
-            )
+            checks = tuple(check.grade_id for check in exercise.checks_of(exercise.cells[grade_id]))
             sources = reference | {grade_id: source}
             yield Variant(f"{grade_id} {answer}", "cheap", sources, nothing=checks)
     for mutant in exercise.mutants:
