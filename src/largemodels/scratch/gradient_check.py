@@ -77,9 +77,9 @@ def numeric_gradient(
     for index in np.ndindex(x.shape):
         original = x[index]
         x[index] = original + STEP
-        above = function()
+        above = np.copy(function())  # A copy, because the output may be `x` itself.
         x[index] = original - STEP
-        below = function()
+        below = np.copy(function())
         x[index] = original
         grad[index] = np.sum((above - below) * grad_output) / (2 * STEP)
     return grad

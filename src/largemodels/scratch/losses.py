@@ -83,11 +83,7 @@ class CrossEntropyLoss(Loss):
         check_shape("target", target, (n,))
         if not np.issubdtype(target.dtype, np.integer):
             raise ValueError(f"`target` must hold integer classes, got {target.dtype}.")
-        if target.min() < 0 or target.max() >= c:
-            raise ValueError(
-                f"`target` must hold classes from 0 to {c - 1}, "
-                f"got {target.min()} to {target.max()}."
-            )
+        _check_range(target, c - 1)
         log_probabilities = log_softmax(prediction)  # (N, C)
         self.saved = log_probabilities, target
         return float(-log_probabilities[np.arange(n), target].mean())
@@ -111,7 +107,8 @@ class BCEWithLogitsLoss(Loss):
     L = −1/M Σᵢ [tᵢ log σ(pᵢ) + (1 − tᵢ) log(1 − σ(pᵢ))],  ∂L/∂pᵢ = (σ(pᵢ) − tᵢ) / M
 
     Raises:
-        ValueError: if prediction and target differ in shape or are empty.
+        ValueError: if prediction and target differ in shape or are empty, or if a target is not
+            from 0 to 1.
 
     Example:
         >>> loss = BCEWithLogitsLoss()
@@ -125,6 +122,7 @@ class BCEWithLogitsLoss(Loss):
         """Return L for logits `prediction` and `target` from 0 to 1, of the same shape."""
         _check_not_empty(prediction)
         check_shape("target", target, prediction.shape)
+        _check_range(target, 1)
         self.saved = prediction, target
         # −log σ(p) = log(1 + exp(−p)) and −log(1 − σ(p)) = log(1 + exp(p)), which differ by p.
         # So the sum is log(1 + exp(p)) − t p, and logaddexp computes it without an overflow.
@@ -143,3 +141,10 @@ class BCEWithLogitsLoss(Loss):
 def _check_not_empty(prediction: np.ndarray) -> None:
     if prediction.size == 0:
         raise ValueError(f"`prediction` must not be empty, got shape {prediction.shape}.")
+
+
+def _check_range(target: np.ndarray, largest: int) -> None:
+    if not (target.min() >= 0 and target.max() <= largest):
+        raise ValueError(
+            f"`target` must be from 0 to {largest}, got {target.min()} to {target.max()}."
+        )

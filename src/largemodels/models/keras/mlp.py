@@ -6,7 +6,7 @@ Taught in: book/algorithms/backpropagation.md
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 
@@ -20,6 +20,7 @@ class MLP(keras.Sequential):
     Args:
         sizes: the numbers of features, from the input to the output.
         activation: the name of the activation.
+        name: the name of the model.
 
     Raises:
         ValueError: if there are fewer than two sizes.
@@ -30,10 +31,12 @@ class MLP(keras.Sequential):
         [(784, 128), (128,), (128, 10), (10,)]
     """
 
-    def __init__(self, sizes: Sequence[int], activation: str = "relu", **options: Any) -> None:
+    def __init__(
+        self, sizes: Sequence[int], activation: str = "relu", name: str | None = None
+    ) -> None:
         if len(sizes) < 2:
             raise ValueError(f"`sizes` (={sizes}) must name an input size and an output size.")
-        super().__init__(**options)
+        super().__init__(name=name)
         self.sizes = list(sizes)
         self.activation = activation
         self.add(keras.Input((sizes[0],)))
@@ -41,3 +44,12 @@ class MLP(keras.Sequential):
             self.add(keras.layers.Dense(units, activation, kernel_initializer="he_normal"))
         # The output has no activation: the losses take logits.
         self.add(keras.layers.Dense(sizes[-1], kernel_initializer="he_normal"))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the model, so that Keras can save it."""
+        return {"sizes": list(self.sizes), "activation": self.activation, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Return the model of a saved configuration."""
+        return cls(**config)

@@ -1,0 +1,154 @@
+"""One contract for all layers: whoever knows one layer knows how every other one behaves."""
+
+import inspect
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from largemodels import scratch
+from largemodels.scratch import Layer
+
+# Each layer of `largemodels.scratch` with the shape of an input, in which no two sizes are equal.
+LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
+    "Identity": (lambda dtype: scratch.Identity(), (4, 3, 2)),
+    "Sigmoid": (lambda dtype: scratch.Sigmoid(), (4, 3, 2)),
+    "Tanh": (lambda dtype: scratch.Tanh(), (4, 3, 2)),
+    "ReLU": (lambda dtype: scratch.ReLU(), (4, 3, 2)),
+    "Linear": (lambda dtype: scratch.Linear(3, 2, dtype=dtype), (4, 3)),
+    "Sequential": (
+        lambda dtype: scratch.Sequential(
+            scratch.Linear(3, 5, bias=False, dtype=dtype), scratch.Tanh()
+        ),
+        (4, 3),
+    ),
+    "MLP": (lambda dtype: scratch.MLP([3, 5, 2], dtype=dtype), (4, 3)),
+}
+all_layers = pytest.mark.parametrize("name", LAYERS)
+all_types = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def make(name: str, dtype: type = np.float64) -> tuple[Layer, np.ndarray]:
+    factory, shape = LAYERS[name]
+    layer = factory(dtype)
+    rng = np.random.default_rng(0)
+    for parameter in layer.parameters():  # Biases start at zero; here they must count.
+        parameter.data[...] = rng.standard_normal(parameter.data.shape)
+    return layer, rng.standard_normal(shape).astype(dtype)
+
+
+def test_every_layer_is_under_contract() -> None:
+    public = {name for name in scratch.__all__ if inspect.isclass(getattr(scratch, name))}
+    layers = {name for name in public if issubclass(getattr(scratch, name), Layer)}
+    assert layers - {"Layer"} == LAYERS.keys()
+
+
+@all_layers
+@all_types
+def test_type_is_kept(name: str, dtype: type) -> None:
+    layer, x = make(name, dtype)
+    y = layer(x)
+    grad_input = layer.backward(np.ones_like(y))
+    assert y.dtype == dtype
+    assert grad_input.dtype == dtype
+    assert grad_input.shape == x.shape
+    for parameter in layer.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.dtype == dtype
+        assert parameter.grad.shape == parameter.data.shape
+
+
+@all_layers
+def test_inputs_and_parameters_are_not_modified(name: str) -> None:
+    layer, x = make(name)
+    state, x_before = layer.state_dict(), x.copy()
+    y = layer(x)
+    y_before, grad_output = y.copy(), np.random.default_rng(1).standard_normal(y.shape)
+    grad_before = grad_output.copy()
+    layer.backward(grad_output)
+    np.testing.assert_array_equal(x, x_before)
+    np.testing.assert_array_equal(y, y_before)
+    np.testing.assert_array_equal(grad_output, grad_before)
+    for key, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, state[key])
+
+
+@all_layers
+def test_backward_before_forward_is_an_error(name: str) -> None:
+    layer, _ = make(name)
+    with pytest.raises(RuntimeError, match="call forward before backward"):
+        layer.backward(np.ones((1, 2)))
+
+
+@all_layers
+def test_backward_assigns_and_does_not_add(name: str) -> None:
+    layer, x = make(name)
+    grad_output = np.ones_like(layer(x))
+    first = layer.backward(grad_output)
+    grads = [parameter.grad for parameter in layer.parameters()]
+    np.testing.assert_array_equal(layer.backward(grad_output), first)
+    for parameter, grad in zip(layer.parameters(), grads, strict=True):
+        np.testing.assert_array_equal(parameter.grad, grad)
+
+
+@all_layers
+def test_gradient_of_a_wrong_shape_is_an_error(name: str) -> None:
+    layer, x = make(name)
+    y = layer(x)
+    for wrong in [y[:-1], y[..., :1], y[None]]:
+        with pytest.raises(ValueError, match=r"`grad_output` must have shape .*, got \("):
+            layer.backward(wrong)
+
+
+@all_layers
+def test_gradient_check_passes(name: str) -> None:
+    layer, x = make(name)
+    result = scratch.gradient_check(layer, x, np.random.default_rng(2))
+    assert result, result
+
+
+@all_layers
+def test_rows_of_a_batch_do_not_mix(name: str) -> None:
+    layer, x = make(name)
+    y = layer(x)
+    for i in range(len(x)):
+        np.testing.assert_allclose(layer(x[i : i + 1]), y[i : i + 1], rtol=1e-12, atol=1e-12)
+
+
+@all_layers
+def test_pickle_keeps_the_parameters_and_drops_the_batch(name: str) -> None:
+    layer, x = make(name)
+    y = layer.eval()(x)
+    copy = pickle.loads(pickle.dumps(layer))
+    assert copy.training is False
+    with pytest.raises(RuntimeError, match="call forward before backward"):
+        copy.backward(y)
+    np.testing.assert_array_equal(copy(x), y)
+
+
+@all_layers
+def test_state_dict_moves_to_a_new_layer(name: str) -> None:
+    layer, x = make(name)
+    other = LAYERS[name][0](np.float64)
+    other.load_state_dict(layer.state_dict())
+    np.testing.assert_array_equal(other(x), layer(x))
+
+
+@all_layers
+def test_train_and_eval_reach_all_inner_layers(name: str) -> None:
+    layer, _ = make(name)
+
+    def modes(layer: Layer) -> set[bool]:
+        return {layer.training}.union(*(modes(child) for _, child in layer.named_children()))
+
+    assert modes(layer) == {True}
+    assert modes(layer.eval()) == {False}
+    assert modes(layer.train()) == {True}
+
+
+@all_layers
+def test_repr_names_the_layer(name: str) -> None:
+    layer, _ = make(name)
+    assert repr(layer).startswith(f"{name}(")
+    assert " at 0x" not in repr(layer)
