@@ -4,7 +4,7 @@ A check compares an answer with the right one. When they differ it raises `Mista
 what was computed, what was expected, where they first differ and, where a known slip explains the
 numbers, its name.
 
-* `task` surrounds the checks of one task.
+* `task` surrounds the checks of one task, `when_ready` an experiment with the student's functions.
 * `close` compares numbers, `gradient` compares a gradient with central differences.
 * `shape`, `unpack` and `unchanged` check the form of an answer, `that` any other condition.
 * `seed` makes the data of a check the same everywhere, until an instructor sets a secret.
@@ -13,9 +13,20 @@ numbers, its name.
 from largemodels.check.comparison import close, shape, that, unchanged, unpack
 from largemodels.check.differences import gradient
 from largemodels.check.mistake import Mistake
-from largemodels.check.session import seed, task
+from largemodels.check.session import seed, task, when_ready
 
 # Where an error is shown with its full name, the short one reads better.
 Mistake.__module__ = __name__
 
-__all__ = ["Mistake", "close", "gradient", "seed", "shape", "task", "that", "unchanged", "unpack"]
+__all__ = [
+    "Mistake",
+    "close",
+    "gradient",
+    "seed",
+    "shape",
+    "task",
+    "that",
+    "unchanged",
+    "unpack",
+    "when_ready",
+]

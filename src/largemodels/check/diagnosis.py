@@ -115,23 +115,24 @@ def _factor(actual: NDArray, expected: NDArray, equal: Equal, batch_size: int | 
     def is_close(value: float) -> bool:
         return bool(np.isclose(factor, value, rtol=1e-4))
 
+    what = "every number" if actual.size > 1 else "the number"
     if is_close(-1):
-        return "the sign is flipped everywhere."
+        return "the sign is flipped everywhere." if actual.size > 1 else "the sign is flipped."
     if batch_size is not None and batch_size > 1:
         if is_close(batch_size):
             return (
-                f"every number is {batch_size} times too large, and {batch_size} is the batch "
+                f"{what} is {batch_size} times too large, and {batch_size} is the batch "
                 "size: you took the sum over the batch where the mean belongs."
             )
         if is_close(1 / batch_size):
             return (
-                f"every number is {batch_size} times too small, and {batch_size} is the batch "
+                f"{what} is {batch_size} times too small, and {batch_size} is the batch "
                 "size: you divided by it once too often."
             )
     if is_close(2):
-        return "every number is twice too large: look for a factor 2."
+        return f"{what} is twice too large: look for a factor 2."
     if is_close(0.5):
-        return "every number is half of what it should be: a factor 2 is missing."
+        return f"{what} is half of what it should be: a factor 2 is missing."
     # Two single numbers always have a ratio; only several numbers make it a finding.
     if at.size > 1:
         return f"every number is {factor:.4g} times the expected one."

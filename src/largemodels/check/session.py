@@ -1,4 +1,4 @@
-"""What surrounds the checks of one task: warnings, unfinished code, the seed of its data."""
+"""What surrounds the code of an exercise: warnings, unfinished functions, the seed of its data."""
 
 import contextlib
 import hashlib
@@ -14,8 +14,8 @@ from largemodels.check.mistake import Mistake
 def task(name: str) -> Iterator[None]:
     """Run the checks of one task, and say so when all of them pass.
 
-    A warning that your code prints stays a warning: it is shown and costs nothing. Code that is not
-    written yet gives a plain sentence.
+    A warning from the student's code is shown and costs nothing. A function that is not written yet
+    gives a plain sentence in place of a stack trace.
 
     Args:
         name: The name of the task, usually of the function to write.
@@ -32,27 +32,37 @@ def task(name: str) -> Iterator[None]:
         # nbgrader gives no point for a cell that writes to stderr, so warnings go to stdout.
         with contextlib.redirect_stderr(sys.stdout):
             yield
-    except NotImplementedError as error:
-        function = traceback.extract_tb(error.__traceback__)[-1].name
-        raise Mistake(
-            f"{function} is not written yet.\n"
-            "Replace the line `raise NotImplementedError` by your code and run that cell, "
-            "then this one."
-        ) from None
-    except NameError as error:
-        # The first frame is this function, the second the check. A name that the student's own
-        # code misses lies deeper, and Python's message says that best.
-        frames = traceback.extract_tb(error.__traceback__)
-        if type(error) is not NameError or len(frames) > 2:
-            raise
-        raise Mistake(
-            f"{error.name} does not exist yet.\nRun the cells above first, from the top."
-        ) from None
+    except (NotImplementedError, NameError) as error:
+        if reason := _not_ready(error):
+            raise Mistake(reason) from None
+        raise
     except (ValueError, TypeError) as error:
-        if note := _advice(str(error)):
-            error.add_note(note)
+        # The advice becomes part of the error's own text: nbgrader keeps nothing else of it.
+        if advice := _advice(str(error)):
+            error.args = (f"{error}\nLikely cause: {advice}",)
         raise
     print(f"✓ {name}: all checks passed.")
+
+
+@contextlib.contextmanager
+def when_ready() -> Iterator[None]:
+    """Run an experiment that needs the student's functions; wait in peace where one is missing.
+
+    Example:
+        >>> def relu(x):
+        ...     raise NotImplementedError
+        >>> with when_ready():
+        ...     relu(1.0)
+        Not yet: relu is not written yet. Write its code in place of the line
+        `raise NotImplementedError()`, run that cell, then this one.
+    """
+    try:
+        yield
+    except (NotImplementedError, NameError) as error:
+        reason = _not_ready(error)
+        if not reason:
+            raise
+        print(f"Not yet: {reason}")
 
 
 def seed(name: str) -> int:
@@ -72,13 +82,28 @@ def seed(name: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
+def _not_ready(error: NotImplementedError | NameError) -> str | None:
+    """Say which function or name is missing, or nothing where the error is of another kind."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, NotImplementedError):
+        return (
+            f"{frames[-1].name} is not written yet. Write its code in place of the line\n"
+            "`raise NotImplementedError()`, run that cell, then this one."
+        )
+    # The first frame is the function above, the second the cell. A name that the student's own
+    # code misses lies deeper, and Python's message says that best.
+    if len(frames) == 2 and type(error) is NameError:
+        return f"{error.name} does not exist yet. Run the cells above first, from the top."
+    return None
+
+
 def _advice(message: str) -> str | None:
     """Say what the two most frequent errors of NumPy code mean."""
-    if any(word in message for word in ("matmul", "broadcast", "not aligned")):
+    if any(sign in message for sign in ("mismatch in its core", "broadcast", "not aligned")):
         return (
-            "Likely cause: two arrays do not fit together. Write down both shapes. `@` needs equal "
-            "inner sizes, (N, in) @ (in, out); a missing or extra `.T` breaks that."
+            "two arrays do not fit together. Write down both shapes: `@` needs equal inner sizes, "
+            "(N, in) @ (in, out), and a missing or extra `.T` breaks that."
         )
     if "NoneType" in message:
-        return "Likely cause: a function that you call returned None. Does it end with `return`?"
+        return "a function that you call returned None. Does it end with `return`?"
     return None
