@@ -41,9 +41,9 @@ def batches(
         [4] [16]
         >>> for xb, yb in batches(x, y, batch_size=2, rng=np.random.default_rng(0)):
         ...     print(xb, yb)
-        [4 2] [16  4]
-        [3 1] [9 1]
-        [0] [0]
+        [2 4] [ 4 16]
+        [3 0] [9 0]
+        [1] [1]
     """
     if len(x) != len(y):
         raise ValueError(f"`x` and `y` must be equally long; got {len(x)} and {len(y)}.")

@@ -23,7 +23,7 @@ READ_SECONDS = 20.0
 ATTEMPTS = 4  # In a row, without a single new byte.
 PAUSE_SECONDS = 1.0
 REFUSALS = {401, 403, 404, 410, 451}  # Asking again would not help.
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 13  # At most so much is lost when a connection breaks.
 USE_THE_SAMPLE = "To work with the offline sample meanwhile, set LARGEMODELS_OFFLINE=1."
 
 # Servers that gave no answer, remembered so that ten data sets do not wait for ten time-outs.
@@ -142,10 +142,11 @@ def _receive(url: str, file: RemoteFile, part: Path, bar: tqdm) -> None:
     timeout = (CONNECT_SECONDS, READ_SECONDS)
     with requests.get(url, headers=headers, timeout=timeout, stream=True) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
-            part.unlink()
+            part.unlink(missing_ok=True)
         response.raise_for_status()
         goes_on = response.status_code == requests.codes.partial_content
         have = have if goes_on else 0
+        announced = "Content-Length" in response.headers
         bar.n = have
         try:
             with part.open("ab" if goes_on else "wb") as out:
@@ -164,14 +165,14 @@ def _receive(url: str, file: RemoteFile, part: Path, bar: tqdm) -> None:
                 f"expected room for {file.size:,} bytes, got {have:,} written. "
                 "Nothing was kept. Make room, or set LARGEMODELS_DATA to another folder."
             ) from error
-    if have > file.size:
+    if have < file.size and not announced:
+        raise requests.ConnectionError("the server closed the connection early")
+    if have != file.size:  # All that was announced has come, and yet it is another file.
         part.unlink()
         raise _TransferError(
-            f"{file.name}: {url} sends more than the published file: "
-            f"expected {file.size:,} bytes, got at least {have:,}. They were thrown away."
+            f"{file.name}: what {url} sends is not the published file: expected {file.size:,} "
+            f"bytes, got {'at least ' if have > file.size else ''}{have:,}. They were thrown away."
         )
-    if have < file.size:
-        raise requests.ConnectionError("the server closed the connection early")
 
 
 def _describe(error: requests.RequestException, url: str, file: RemoteFile, part: Path) -> str:

@@ -243,8 +243,9 @@ def _origin(source: Source, exact: bool) -> str:
 
 def _read_npz(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            present = set(getattr(archive, "files", ()))
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            present = set(getattr(archive, "files", ()))  # A `.npy` file has none.
             if missing := [key for key in _ARRAYS if key not in present]:
                 raise DataError(
                     f"{path}: must hold the arrays {', '.join(_ARRAYS)}; "

@@ -130,10 +130,8 @@ def fingerprint() -> str:
     It looks at names, sizes and times only: it neither reads nor downloads anything.
 
     Example:
-        >>> import os
-        >>> os.environ["LARGEMODELS_DATA"] = "an/empty/folder"
-        >>> fingerprint()
-        'mnist=sample fashion_mnist=sample cifar10=sample imdb=sample ... digits=real'
+        >>> fingerprint().split()[-1]
+        'digits=real'
     """
     folder = data_folder()
     parts = []
