@@ -133,8 +133,9 @@ def _factor(actual: NDArray, expected: NDArray, equal: Equal, batch_size: int | 
         return f"{what} is twice too large: look for a factor 2."
     if is_close(0.5):
         return f"{what} is half of what it should be: a factor 2 is missing."
-    # Two single numbers always have a ratio; only several numbers make it a finding.
-    if at.size > 1:
+    # Two single numbers always have a ratio; only several numbers make it a finding. A ratio near 1
+    # is better called nearly right.
+    if at.size > 1 and abs(factor - 1) > NEARLY:
         return f"every number is {factor:.4g} times the expected one."
     return None
 
