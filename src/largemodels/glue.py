@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["glue"]
+__all__ = ["glue", "scientific"]
 
 
 def glue(**values: object) -> None:
@@ -33,3 +33,18 @@ def glue(**values: object) -> None:
             {prefix + "text/plain": repr(plain)},
             {"scrapbook": {"name": name, "mime_prefix": prefix}},
         )
+
+
+def scientific(value: float) -> str:
+    """Write a very small or very large number to one digit, as a book prints it.
+
+    Args:
+        value: the number.
+
+    Example:
+        >>> scientific(7.3e-11), scientific(9.6e5)
+        ('7\xa0×\xa010⁻¹¹', '1\xa0×\xa010⁶')
+    """
+    digit, exponent = f"{value:.0e}".split("e")
+    superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digit}\u00a0×\u00a010{superscript}"

@@ -2,11 +2,12 @@
 
 import nbformat
 import numpy as np
+import pytest
 from myst_nb.core.variables import format_plain_text
 from myst_nb.ext.glue import extract_glue_data_cell
 from nbclient import NotebookClient
 
-from largemodels.glue import glue
+from largemodels.glue import glue, scientific
 
 
 def execute(source: str) -> nbformat.NotebookNode:
@@ -38,3 +39,10 @@ def test_the_notebook_itself_shows_nothing():
 def test_outside_a_notebook_nothing_happens(capsys):
     glue(number=np.float64(1.0))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(7.3e-11, "7 × 10⁻¹¹"), (9.6e5, "1 × 10⁶"), (-2.0, "-2 × 10⁰")]
+)
+def test_scientific_numbers_look_as_in_a_book(value, text):
+    assert scientific(value).replace("\u00a0", " ") == text
