@@ -36,7 +36,7 @@ def glue(**values: object) -> None:
 
 
 def scientific(value: float) -> str:
-    """Write a very small or very large number to one digit, as a book prints it.
+    r"""Write a very small or very large number to one digit, as a book prints it.
 
     Args:
         value: the number.
