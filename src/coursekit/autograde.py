@@ -1,14 +1,13 @@
 r"""Grading with stock nbgrader, many submissions of one exercise, in a temporary course.
 
 nbgrader gives 0 to a graded cell that writes one line to stderr, so a right answer that triggers a
-warning fails. nbgrader's own remedy is two lines of configuration, `IgnorePattern`, which this
-module sets and which an instructor who calls `nbgrader autograde` sets in `nbgrader_config.py`:
+warning would fail. `largemodels.check.task` sends Python's stderr to stdout while it runs, which
+works with any nbgrader. For the rest (checks outside `task`, libraries that write below Python)
+nbgrader has its own remedy, two lines of configuration. This module sets them; an instructor who
+calls `nbgrader autograde` sets them in `nbgrader_config.py`:
 
     c.IgnorePattern.enabled = True
     c.IgnorePattern.pattern = r"[\s\S]"   # Any line on stderr; errors still count.
-
-Nothing inside a notebook can do this as well: a warning filter misses prints to stderr, and
-redirecting `sys.stderr` misses what libraries write below Python.
 """
 
 import logging
@@ -29,10 +28,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from coursekit.errors import CourseError
+from coursekit.execution import KERNEL_ARGUMENTS, SECONDS_PER_CELL
 
 __all__ = ["Course", "Error", "Graded", "grade_all", "stock_configuration"]
-
-_SECONDS_PER_CELL = 120
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def stock_configuration(folder: Path) -> Any:
     configuration.CourseDirectory.root = str(folder)
     configuration.CourseDirectory.course_id = "course"
     configuration.Exchange.root = str(folder / "exchange")
-    configuration.Execute.timeout = _SECONDS_PER_CELL
+    configuration.Execute.timeout = SECONDS_PER_CELL
     return configuration
 
 
@@ -112,8 +110,7 @@ class Course:
         if ignore_stderr:
             configuration.IgnorePattern.enabled = True
             configuration.IgnorePattern.pattern = r"[\s\S]"
-        # Kernels that listen to this machine only need no warning about unencrypted ports.
-        configuration.Execute.extra_arguments = ["--log-level=ERROR"]
+        configuration.Execute.extra_arguments = list(KERNEL_ARGUMENTS)
         # A graceful end of each kernel costs up to a second and changes no grade.
         configuration.Execute.shutdown_kernel = "immediate"
         (self.root / "exchange").mkdir()

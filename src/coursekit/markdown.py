@@ -6,7 +6,7 @@ reader as raw text.
 """
 
 import re
-from typing import Protocol
+from typing import Any, Protocol
 
 import yaml
 from markdown_it import MarkdownIt
@@ -60,6 +60,7 @@ class Directive:
         name: E.g. `figure`.
         argument: The rest of its first line.
         options: Its options as text.
+        metadata: The same as YAML values; for a code cell, the metadata of the cell.
         body: The lines of its content.
     """
 
@@ -67,11 +68,12 @@ class Directive:
         self.name = name
         self.argument = argument
         self.options: dict[str, str] = {}
+        self.metadata: dict[str, Any] = {}
         lines = content.split("\n")
         if lines[0].strip() == "---" and "---" in map(str.strip, lines[1:]):
             end = 1 + [line.strip() for line in lines[1:]].index("---")
-            options = yaml.safe_load("\n".join(lines[1:end])) or {}
-            self.options = {str(key): str(value) for key, value in options.items()}
+            self.metadata = yaml.safe_load("\n".join(lines[1:end])) or {}
+            self.options = {str(key): str(value) for key, value in self.metadata.items()}
             lines = lines[end + 1 :]
         else:
             while lines and (option := re.fullmatch(r"\s*:([\w:-]+):\s*(.*)", lines[0])):

@@ -288,7 +288,13 @@ def _targets(page: Path) -> Iterator[tuple[str, Target]]:
                 caption = known.argument if "table" in known.name else known.body.split("\n\n")[0]
                 if kind:
                     yield from numbered(kind, known.label, " ".join(caption.split()))
-                elif known.name not in {"code-cell", "code-block", "mermaid"}:
+                elif known.name == "code-cell":
+                    # MyST-NB turns what a cell shows into a figure when its metadata say so.
+                    figure = known.metadata.get("mystnb", {}).get("figure") or {}
+                    if figure:
+                        title = " ".join(str(figure.get("caption", "")).split())
+                        yield from numbered("figure", str(figure.get("name", "")), title)
+                elif known.name not in {"code-block", "mermaid"}:
                     yield from walk(known.body)
 
     def numbered(kind: str, label: str, caption: str) -> Iterator[tuple[str, Target]]:

@@ -71,10 +71,11 @@ def variants(exercise: Exercise) -> Iterator[Variant]:
     for answer in CHEAP_ANSWERS:
         cheap = {cell.grade_id: _cheap(exercise, cell, answer) for cell in exercise.solution_cells}
         yield Variant(f"all {answer}", "cheap", cheap, nothing=everything)
-        for grade_id, source in cheap.items() if len(cheap) > 1 else ():
-            checks = tuple(check.grade_id for check in exercise.checks_of(exercise.cells[grade_id]))
-            sources = reference | {grade_id: source}
-            yield Variant(f"{grade_id} {answer}", "cheap", sources, nothing=checks)
+        for cell in exercise.solution_cells:
+            if _needs_others(exercise, cell):
+                checks = tuple(check.grade_id for check in exercise.checks_of(cell))
+                sources = reference | {cell.grade_id: cheap[cell.grade_id]}
+                yield Variant(f"{cell.grade_id} {answer}", "cheap", sources, nothing=checks)
     for mutant in exercise.mutants:
         patched = reference[mutant.cell].replace(mutant.replace, mutant.replacement)
         sources = reference | {mutant.cell: patched}
@@ -89,6 +90,51 @@ def submission(release: NotebookNode, variant: Variant) -> NotebookNode:
         if grade_id in variant.sources:
             cell.source = variant.sources[grade_id]
     return notebook
+
+
+def _needs_others(exercise: Exercise, cell: Cell) -> bool:
+    """Whether the checks of a solution cell use what other solution cells define.
+
+    Where they do, these checks may refuse a cheap answer only because the others are cheap as well;
+    where they do not, a notebook full of cheap answers tells as much as one of them alone.
+    """
+    solutions = {other.index for other in exercise.solution_cells}
+    checks = [check.index for check in exercise.checks_of(cell)]
+    todo, seen = set[str](), set[str]()
+    for index in checks:
+        todo |= _names(exercise.notebook.cells[index].source)[1]
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        for index, other in enumerate(exercise.notebook.cells[: max(checks)] if checks else ()):
+            defined, used = _names(other.source) if other.cell_type == "code" else (set(), set())
+            if name in defined and index != cell.index:
+                if index in solutions:
+                    return True
+                todo |= used - seen
+    return False
+
+
+def _names(source: str) -> tuple[set[str], set[str]]:
+    """Names that a code cell defines at its top level, and names that it takes from elsewhere."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # Magics are not plain Python; such a cell defines no function of ours.
+        return set(), set()
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    own |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    used = {node.id for node in names} - own
+    defined, todo = set[str](), list[ast.AST](tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)  # What its body assigns is its own.
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)
+        else:
+            todo += ast.iter_child_nodes(node)
+    return defined, used
 
 
 def _cheap(exercise: Exercise, cell: Cell, answer: str) -> str:
