@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,27 +121,21 @@ def _take_outputs(repository: Repository, page: Path, notebook: NotebookNode) ->
     others = [cell for cell in executed.cells if cell.cell_type == "code"]
     if [_code(cell) for cell in cells] != [_code(cell) for cell in others]:
         raise CourseError(f"{name}: its code changed after it was executed; run `make book`.")
-    values = {}
     for cell, other in zip(cells, others, strict=True):
         cell.execution_count = other.execution_count
         cell.outputs = copy.deepcopy(other.outputs)
-        for output in cell.outputs:
-            scrap = output.get("metadata", {}).get("scrapbook", {})
-            if "name" in scrap:
-                prefix = scrap.get("mime_prefix", "")
-                values[scrap["name"]] = output.data.get(f"{prefix}text/plain", "")
-        cell.outputs = [output for output in cell.outputs if not _hidden(output)]
-    return values
+    # MyST-NB keeps what `glue` stored for the prose beside the notebook, not in it.
+    stored = file.with_suffix(".glue.json")
+    if not stored.is_file():
+        return {}
+    return {
+        key: output["data"].get("text/plain", "")
+        for key, output in json.loads(stored.read_text(encoding="utf-8")).items()
+    }
 
 
 def _code(cell: NotebookNode) -> str:
     return cell.source.strip()
-
-
-def _hidden(output: NotebookNode) -> bool:
-    """Whether an output only stores a result for the prose and shows nothing."""
-    prefix = output.get("metadata", {}).get("scrapbook", {}).get("mime_prefix", "")
-    return bool(prefix)
 
 
 def _choose(repository: Repository, pages: list[Path], name: str) -> Path:

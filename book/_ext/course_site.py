@@ -1,0 +1,122 @@
+"""What the site adds to Jupyter Book: repository links, notebooks to download, diagrams that speak.
+
+All links follow the one public address of the repository (`[project.urls] Repository` in
+pyproject.toml). While it is empty there is no Colab button and no repository link, hence no dead
+link. The environment variable LARGEMODELS_REPOSITORY replaces it for one build, for the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util import logging
+from sphinxcontrib.mermaid import mermaid
+
+from coursekit.errors import CourseError
+from coursekit.notebook_files import to_text
+from coursekit.notebooks import page_notebook
+from coursekit.repository import MAIN_BRANCH, NOTEBOOKS_BRANCH, Repository
+
+logger = logging.getLogger(__name__)
+
+
+def repository_address(source: Path) -> str:
+    """Return the public address of the repository that holds the folder `source`; may be empty."""
+    address = os.environ.get("LARGEMODELS_REPOSITORY")
+    return Repository.find(source).address if address is None else address.strip().rstrip("/")
+
+
+def colab_address(repository: str, page: str) -> str:
+    """Return where Colab opens the notebook of a page; empty unless the repository is on GitHub.
+
+    Example:
+        >>> colab_address("https://github.com/OWNER/NAME", "algorithms/attention")
+        'https://colab.research.google.com/github/OWNER/NAME/blob/notebooks/book/algorithms/attention.ipynb'
+        >>> colab_address("https://example.org/OWNER/NAME", "algorithms/attention")
+        ''
+    """
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", repository)
+    if not match:
+        return ""
+    place = f"{match[1]}/blob/{NOTEBOOKS_BRANCH}/book/{page}.ipynb"
+    return f"https://colab.research.google.com/github/{place}"
+
+
+def add_repository_links(app: Sphinx, config: Config) -> None:
+    """Switch on the theme's own repository and edit links, where there is an address."""
+    # Sphinx rebuilds every page when this value changes, so the buttons follow the address.
+    config.course_repository = repository_address(Path(app.srcdir))
+    if config.course_repository:
+        config.html_theme_options |= {
+            "repository_url": config.course_repository,
+            "repository_branch": MAIN_BRANCH,
+            "path_to_docs": "book",
+            "use_repository_button": True,
+            "use_edit_page_button": True,
+            "use_issues_button": True,
+        }
+
+
+def offer_notebook(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Put the notebook of a page, executed and readable, beside its source; the theme offers it."""
+    if doctree is None or "kernelspec" not in app.env.metadata[page]:
+        return
+    repository = Repository(Path(app.srcdir).parent, app.config.course_repository)
+    try:
+        notebook = page_notebook(repository, Path(app.env.doc2path(page)), executed=True)
+    except CourseError as error:
+        logger.warning("no notebook to download: %s", error, location=page, type="course")
+        return
+    download = Path(app.outdir) / "_sources" / f"{page}.ipynb"
+    download.parent.mkdir(parents=True, exist_ok=True)
+    download.write_text(to_text(notebook), encoding="utf-8")
+    context["ipynb_source"] = f"{page}.ipynb"
+
+
+def add_colab_button(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Add a button that opens the notebook of this page in Colab, where there is an address."""
+    address = colab_address(app.config.course_repository, page)
+    if address and context.get("ipynb_source"):
+        button = {
+            "type": "link",
+            "url": address,
+            "text": "Colab",
+            "tooltip": "Open this page as a notebook in Colab",
+            "icon": "fas fa-rocket",
+            "label": "open-in-colab",
+        }
+        context["header_buttons"].insert(0, button)
+
+
+def describe_diagrams(app: Sphinx, doctree: nodes.document) -> None:
+    """Ask each diagram for the words that a screen reader says."""
+    for diagram in doctree.findall(mermaid):
+        if not re.search(r"^\s*accTitle\s*:", diagram["code"], re.MULTILINE):
+            logger.warning(
+                "a mermaid diagram needs a line `accTitle: ...` that says what it shows",
+                location=diagram,
+                type="course",
+            )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect all this to Sphinx."""
+    app.add_config_value("course_repository", "", "html")
+    # Jupyter Book sets this even where its comments extension, which we leave out, is not loaded.
+    app.add_config_value("comments_config", {}, "html")
+    app.connect("config-inited", add_repository_links)
+    app.connect("doctree-read", describe_diagrams)
+    # The theme builds its header buttons at 501: the notebook is offered before, Colab added after.
+    app.connect("html-page-context", offer_notebook, priority=400)
+    app.connect("html-page-context", add_colab_button, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
