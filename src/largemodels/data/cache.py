@@ -34,7 +34,7 @@ def data_folder() -> Path:
         return folder
     from platformdirs import user_cache_path
 
-    return user_cache_path("largemodels")
+    return user_cache_path("largemodels", appauthor=False)
 
 
 def is_present(source: Source, folder: Path) -> bool:
@@ -96,7 +96,6 @@ def _store(
     source: Source, convert: Convert, check: Check, archives: Sequence[Path], folder: Path
 ) -> None:
     fresh = folder / ".downloads" / f"{source.name}.new"
-    shutil.rmtree(fresh, ignore_errors=True)  # What a killed process may have left.
     try:
         for name in source.cached:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)

@@ -182,9 +182,9 @@ def _describe(error: requests.RequestException, url: str, file: RemoteFile, part
             f"got {error.response.status_code} {error.response.reason}."
         )
     return (
-        f"{file.name}: the download from {url} broke off {ATTEMPTS} times "
+        f"{file.name}: the download from {url} broke off or stalled {ATTEMPTS} times "
         f"({type(error).__name__}): expected {file.size:,} bytes, got {_size(part):,}. "
-        "They are kept: load again to go on from there."
+        "What has come is kept: load again to go on from there."
     )
 
 

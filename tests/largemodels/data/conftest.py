@@ -127,8 +127,11 @@ class Handler(BaseHTTPRequestHandler):
     def _error_404(self, content: bytes, wanted: str | None) -> None:
         self._answer(404, 0)
 
-    def _error_416(self, content: bytes, wanted: str | None) -> None:
-        self._answer(416, 0)
+    def _no_such_range(self, content: bytes, wanted: str | None) -> None:
+        if wanted:
+            self._answer(416, 0)
+        else:
+            self._good(content, wanted)
 
     def _redirect(self, content: bytes, wanted: str | None) -> None:
         self._answer(302, 0, Location=f"/moved{self.path}")

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -182,6 +183,27 @@ def test_killed_in_the_middle_of_a_conversion(mnist, folder):
     half.write_bytes(b"PK half a file")
     assert data.load("mnist").x_train.sum() == mnist.x_train.sum()
     assert not half.parent.exists()
+
+
+def test_stopped_at_the_last_moment(mnist, folder, monkeypatch):
+    """The file comes to its final name in one step: before that step nothing is there."""
+    from largemodels import data
+
+    replace = Path.replace
+
+    def stop(self, target):
+        if target == folder / "mnist.npz":
+            assert not target.exists()
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            data.load("mnist")
+    assert final_files(folder) == ["mnist.npz.sha256"]
+    assert "mnist=sample" in data.fingerprint()
+    assert data.load("mnist").x_train.sum() == mnist.x_train.sum()
 
 
 @pytest.mark.parametrize("wrong", ["x_train", "y_test"])
