@@ -58,7 +58,8 @@ class WrongSign(scratch.Linear):
 class NotANumber(scratch.Linear):
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         grad_input = super().backward(grad_output)
-        grad_input[3, 1] = np.nan
+        assert self.weight.grad is not None
+        self.weight.grad[2, 1] = np.nan
         return grad_input
 
 
@@ -71,7 +72,7 @@ class NotANumber(scratch.Linear):
         (NoBatchSum, "bias"),
         (BatchMean, "weight"),
         (WrongSign, "input"),
-        (NotANumber, "input"),
+        (NotANumber, "weight"),
     ],
 )
 def test_a_wrong_layer_fails(layer: type[scratch.Linear], parameter: str) -> None:
@@ -129,6 +130,10 @@ def test_a_gradient_of_a_wrong_shape_is_an_error() -> None:
 
     with pytest.raises(ValueError, match=r"gradient of the input.* \(5, 3\), got \(3,\)"):
         check(Summed())
+
+
+def test_an_output_that_is_the_input_itself_passes() -> None:
+    assert check(scratch.Identity())
 
 
 def test_layer_and_input_stay_as_they_are() -> None:
