@@ -20,34 +20,46 @@ from largemodels.scratch.activations import (
     softmax,
     tanh,
 )
+from largemodels.scratch.blocks import InceptionBlock, ResidualBlock
+from largemodels.scratch.convolution import Conv2d
 from largemodels.scratch.gradient_check import (
     GradientCheck,
     gradient_check,
     gradient_check_loss,
 )
 from largemodels.scratch.layer import Layer, Parameter
+from largemodels.scratch.lenet import LeNet
 from largemodels.scratch.linear import Linear
 from largemodels.scratch.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from largemodels.scratch.network import MLP, Sequential
 from largemodels.scratch.optimizers import SGD, Adam, Optimizer
+from largemodels.scratch.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from largemodels.scratch.training import History, evaluate, fit
 
 __all__ = [
     "MLP",
     "SGD",
     "Adam",
+    "AvgPool2d",
     "BCEWithLogitsLoss",
+    "Conv2d",
     "CrossEntropyLoss",
+    "Flatten",
+    "GlobalAvgPool2d",
     "GradientCheck",
     "History",
     "Identity",
+    "InceptionBlock",
     "Layer",
+    "LeNet",
     "Linear",
     "Loss",
     "MSELoss",
+    "MaxPool2d",
     "Optimizer",
     "Parameter",
     "ReLU",
+    "ResidualBlock",
     "Sequential",
     "Sigmoid",
     "Tanh",
