@@ -275,7 +275,10 @@ def _environment() -> dict[str, str]:
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EXECUTING = re.compile(r"(?P<page>\S+)\.md: Executing notebook")
 _EXECUTED = re.compile(r"Executed notebook in (?P<seconds>[\d.]+) seconds")
-_PROBLEM = re.compile(r"(WARNING|ERROR|SEVERE|CRITICAL): |Exception occurred:|(E|e)rror:$")
+# TensorFlow's own `WARNING: All log messages ...` comes from a kernel and is no warning of the build.
+_PROBLEM = re.compile(
+    r"(WARNING|ERROR|SEVERE|CRITICAL): (?!All log messages)|Exception occurred:|(E|e)rror:$"
+)
 _PROGRESS = re.compile(
     r"\S+\.md: Execut|reading sources|looking for|pickling|checking consistency|preparing documents"
     r"|writing output|copying|generating indices|highlighting|dumping|build (succeeded|finished)"

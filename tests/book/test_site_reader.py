@@ -1,0 +1,80 @@
+"""What a reader does with the site: search, switch to dark, download, follow links."""
+
+import io
+
+import nbformat
+import pytest
+from PIL import Image
+
+
+def test_search_finds_a_word(address, visit):
+    opened = visit(address, "index.html")
+    opened.page.keyboard.press("Control+k")
+    opened.page.keyboard.type("broadcasting")
+    opened.page.keyboard.press("Enter")
+    results = opened.page.locator("#search-results .search li a")
+    results.first.wait_for()
+    assert any("notation.html" in link.get_attribute("href") for link in results.all())
+    assert (opened.console, opened.failed, opened.outside) == ([], [], [])
+
+
+def test_figures_and_page_switch_to_dark_together(address, visit):
+    opened = visit(address, "index.html")
+    figure = opened.page.locator("article figure img").first
+
+    def colors() -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+        opened.page.wait_for_timeout(300)
+        image = Image.open(io.BytesIO(figure.screenshot())).convert("RGB")
+        page = Image.open(io.BytesIO(opened.page.screenshot())).convert("RGB")
+        theme = opened.page.evaluate("document.documentElement.dataset.theme")
+        return theme, image.getpixel((2, 2)), page.getpixel((640, 700))
+
+    figure.scroll_into_view_if_needed()
+    seen = {}
+    for _ in range(3):  # The button goes round: light, dark, as the system says.
+        theme, image, page = colors()
+        # The figure brings its own background: not to be told from the page's.
+        assert max(abs(a - b) for a, b in zip(image, page, strict=True)) <= 1, theme
+        seen[theme] = page
+        opened.page.locator("button.theme-switch-button:visible").first.click()
+    assert sum(seen["light"]) > 700
+    assert sum(seen["dark"]) < 120
+
+
+def test_notebook_downloads_executed_and_readable(page_name, site, address, visit):
+    opened = visit(address, page_name)
+    button = opened.page.locator("a.btn-download-notebook-button")
+    if button.count() == 0:
+        source = site / "_sources" / page_name.replace(".html", ".md")
+        assert not source.exists() or "kernelspec" not in source.read_text(encoding="utf-8")
+        return
+    response = opened.page.request.get(
+        opened.page.evaluate("document.querySelector('a.btn-download-notebook-button').href")
+    )
+    assert response.ok
+    notebook = nbformat.reads(response.text(), as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"][1:]  # after the set-up
+    assert code
+    assert all(cell.execution_count is not None for cell in code)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "```{" not in prose
+    assert ":::" not in prose
+
+
+def test_page_is_readable_without_script(page_name, address, visit):
+    opened = visit(address, page_name, script=False)
+    if page_name == "search.html":  # Only a script can search, and the page says so.
+        return
+    text = opened.page.locator("main").inner_text()
+    assert len(text.split()) > 10
+    assert opened.page.locator("h1").first.is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_answers_unfold(scheme, address, visit):
+    name = "algorithms/backpropagation.html"
+    opened = visit(address, name, 390, scheme)
+    opened.page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true })")
+    opened.page.evaluate("gates.settled(10)")
+    assert opened.problems() == {}
