@@ -79,12 +79,15 @@ def enlarged_digits(source: Source) -> Dataset:
 
 def _enlarge(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     height, width = shape[:2]
-    # Row i of `weights` says how pixel i of 20 is mixed linearly from the 8 pixels.
-    weights = np.array([np.interp(np.linspace(0, 7, 20), range(8), row) for row in np.eye(8)]).T
-    pixels = weights @ (images * (255.0 / 16.0)) @ weights.T  # (N, 8, 8) -> (N, 20, 20)
+    # Row i of `weights` says, in nineteenths, how pixel i of 20 is mixed from the 8 pixels.
+    # Whole numbers, because sums of fractions would differ from one processor to the next.
+    steps = np.arange(20) * 7
+    weights = np.array([np.interp(steps, np.arange(8) * 19, row) for row in 19 * np.eye(8)]).T
+    mixed = weights.round() @ images @ weights.round().T  # (N, 8, 8) -> (N, 20, 20)
+    pixels = np.rint(mixed * 255 / (16 * 19**2)).astype(np.uint8)
     top, left = (height - 20) // 2, (width - 20) // 2
     border = (0, 0), (top, height - 20 - top), (left, width - 20 - left)
-    pixels = np.pad(pixels.round().astype(np.uint8), border)  # -> (N, height, width)
+    pixels = np.pad(pixels, border)  # -> (N, height, width)
     if len(shape) == 3:
         pixels = np.repeat(pixels[..., np.newaxis], shape[2], axis=3)  # -> (N, height, width, C)
     return pixels

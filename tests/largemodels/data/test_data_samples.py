@@ -48,11 +48,13 @@ def test_images(sample, name):
 
 
 def test_enlarged_digits_are_the_digits(sample):
-    """Every corner of the 8×8 grid stays what it was."""
+    """Every corner of the 8×8 grid stays what it was, and no side is preferred."""
     small, large = data.load("digits"), sample("mnist")
     np.testing.assert_array_equal(small.y_test, large.y_test)
     corners = large.x_test[:, 4:24:19, 4:24:19]
     np.testing.assert_array_equal(corners, np.rint(small.x_test[:, ::7, ::7] * (255 / 16)))
+    turned = samples._enlarge(small.x_test[:, ::-1, ::-1], (28, 28))
+    np.testing.assert_array_equal(turned, large.x_test[:, ::-1, ::-1])
 
 
 def test_digits_need_no_network_and_are_no_sample(tmp_path, monkeypatch, capsys):
