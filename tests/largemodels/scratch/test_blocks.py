@@ -162,17 +162,17 @@ def test_lenet_equals_pytorch(assert_equals_pytorch: Callable) -> None:
 
 
 @pytest.mark.parametrize(
-    "block",
+    "make",
     [
-        ResidualBlock(2, 2),
-        ResidualBlock(2, 3, stride=2, normalization=Scale),
-        InceptionBlock(2, 1, 2, 3, 1, 2, 4),
+        lambda rng: ResidualBlock(2, 2, rng=rng),
+        lambda rng: ResidualBlock(2, 3, stride=2, normalization=Scale, rng=rng),
+        lambda rng: InceptionBlock(2, 1, 2, 3, 1, 2, 4, rng=rng),
     ],
     ids=["identity shortcut", "projection and normalization", "inception"],
 )
-def test_gradient_check_passes(block: Layer) -> None:
-    rng = np.random.default_rng(0)
-    result = gradient_check(block, rng.standard_normal((2, 2, 3, 5)), rng)
+def test_gradient_check_passes(make: Callable[[np.random.Generator], Layer]) -> None:
+    rng = np.random.default_rng(0)  # Fixed: close to a kink of a ReLU, a difference is no slope.
+    result = gradient_check(make(rng), rng.standard_normal((2, 2, 3, 5)), rng)
     assert result.passed, str(result)
 
 
