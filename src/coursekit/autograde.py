@@ -88,6 +88,7 @@ class Course:
         source: The notebook of the instructor.
         assignment: Name of the assignment, e.g. `01_backprop`.
         notebook: Name of its notebook, e.g. `backprop`.
+        gradebook: Keep a grade book; a course that only releases needs none and is faster.
         ignore_stderr: Grade as if nothing was written to stderr; stock nbgrader gives 0 for it.
         parent: Where to make the temporary folder.
     """
@@ -98,6 +99,7 @@ class Course:
         assignment: str,
         notebook: str,
         *,
+        gradebook: bool = True,
         ignore_stderr: bool = True,
         parent: Path | None = None,
     ) -> None:
@@ -107,6 +109,9 @@ class Course:
         self.root = Path(self._folder.name).resolve()
         self._write(self.root / "source", source)
         configuration = stock_configuration(self.root)
+        if not gradebook:  # What `nbgrader generate_assignment --no-db` sets.
+            configuration.SaveCells.enabled = False
+            configuration.GenerateAssignment.no_database = True
         if ignore_stderr:
             configuration.IgnorePattern.enabled = True
             configuration.IgnorePattern.pattern = r"[\s\S]"

@@ -17,7 +17,15 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.front_matter import front_matter_plugin
 from mdit_py_plugins.myst_blocks import myst_block_plugin
 
-__all__ = ["Directive", "Links", "UnknownSyntaxError", "blocks", "directive", "to_markdown"]
+__all__ = [
+    "Directive",
+    "Links",
+    "UnknownSyntaxError",
+    "blocks",
+    "caption",
+    "directive",
+    "to_markdown",
+]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -76,7 +84,7 @@ class Directive:
             self.options = {str(key): str(value) for key, value in self.metadata.items()}
             lines = lines[end + 1 :]
         else:
-            while lines and (option := re.fullmatch(r"\s*:([\w:-]+):\s*(.*)", lines[0])):
+            while lines and (option := re.fullmatch(r"\s*:(\w[\w:-]*):\s*(.*)", lines[0])):
                 self.options[option[1]] = option[2]
                 lines = lines[1:]
         self.body = "\n".join(lines).strip("\n")
@@ -150,28 +158,39 @@ def to_markdown(text: str, links: Links) -> str:
     """
     lines = text.split("\n")
     result: list[str] = []
-    plain: list[str] = []
     position = 0
 
-    def flush() -> None:
-        result.extend(_inline("\n".join(plain), links).split("\n") if plain else [])
-        plain.clear()
+    def add(new: list[str], apart: bool) -> None:
+        """Append lines; a new block stands apart, and a dropped one leaves no second gap."""
+        if result and apart and result[-1].strip() and new:
+            result.append("")
+        while new and not new[0].strip() and not (result and result[-1].strip()):
+            new = new[1:]
+        result.extend(new)
 
+    def add_text(start: int, end: int, apart: bool) -> None:
+        if start < end:
+            first = lines[start].strip()
+            text = _inline("\n".join(lines[start:end]), links)
+            add(text.split("\n") if text else [], apart and bool(first))
+
+    replaced = False
     for token in blocks(text):
         if token.map is None or token.map[0] < position or token.type not in _BLOCKS:
             continue
-        block = _block(token, links)
         start, end = token.map
         # A block at the end of a list item may count the blank lines after it.
         while end > start + 1 and end <= len(lines) and not lines[end - 1].strip():
             end -= 1
-        plain.extend(lines[position:start])
-        flush()
-        result.extend(lines[start:end] if block is None else _indented(block, lines[start]))
-        position = end
-    plain.extend(lines[position:])
-    flush()
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(result)).strip("\n")
+        add_text(position, start, replaced)
+        block = _block(token, links)
+        if block is None:
+            add(lines[start:end], False)
+        else:
+            add(_indented(block, lines[start]), True)
+        replaced, position = bool(block), end
+    add_text(position, len(lines), replaced)
+    return "\n".join(result).strip("\n")
 
 
 def _block(token: Token, links: Links) -> str | None:
@@ -235,11 +254,11 @@ def _directive(known: Directive, links: Links) -> str:
         return to_markdown(links.included(known.argument), links)
     if name in {"figure", "image"}:
         image = f"![{options.get('alt', '')}]({links.image(known.argument)})"
-        return "\n\n".join(filter(None, [image, _caption(known.body, known.label, links)]))
+        return "\n\n".join(filter(None, [image, caption(known.body, known.label, links)]))
     if name in {"table", "list-table"}:
         rows = known.body if name == "table" else _table(known.body)
-        caption = _caption(known.argument, known.label, links)
-        return "\n\n".join(filter(None, [caption, to_markdown(rows, links)]))
+        title = caption(known.argument, known.label, links)
+        return "\n\n".join(filter(None, [title, to_markdown(rows, links)]))
     if name == "bibliography":
         return links.bibliography()
     if name == "glue":
@@ -276,7 +295,7 @@ def _math(formula: str, label: str, links: Links) -> str:
     return f"$$\n{formula}{tag}\n$$"
 
 
-def _caption(text: str, label: str, links: Links) -> str:
+def caption(text: str, label: str, links: Links) -> str:
     """An emphasized caption with its number."""
     paragraphs = to_markdown(text, links).split("\n\n")
     head = " ".join(paragraphs[0].split())

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 from coursekit.errors import CourseError
-from coursekit.markdown import UnknownSyntaxError, to_markdown
+from coursekit.markdown import UnknownSyntaxError, caption, to_markdown
 from coursekit.notebook_files import cell_name, has_kernel, read_myst, read_notebook, set_ids
 from coursekit.references import Book, PageLinks
 from coursekit.repository import Repository
@@ -63,7 +64,7 @@ def page_notebook(repository: Repository, page: Path, *, executed: bool = False)
 
 
 def plain_markdown(notebook: NotebookNode, links: PageLinks, name: str) -> None:
-    """Turn the MyST of all Markdown cells into Markdown that reads well in any notebook."""
+    """Turn all MyST of a notebook into Markdown that reads well in any notebook."""
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "markdown":
             continue
@@ -74,7 +75,15 @@ def plain_markdown(notebook: NotebookNode, links: PageLinks, name: str) -> None:
                 f"{name}, cell {cell_name(cell, index)}: {error} has no spelling for notebooks "
                 "yet; add one to src/coursekit/markdown.py."
             ) from error
-    notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
+    cells = []
+    for cell in notebook.cells:
+        cells += [cell] if cell.source.strip() else []
+        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        if figure.get("caption"):
+            # The site puts the caption under the output; a notebook needs a cell for it.
+            text = caption(figure["caption"], figure.get("name", ""), links)
+            cells.append(new_markdown_cell(text))
+    notebook.cells = cells
 
 
 def require_executed(notebook: NotebookNode, name: str) -> None:
@@ -150,7 +159,7 @@ def _choose(repository: Repository, pages: list[Path], name: str) -> Path:
         ]
         if len(fitting) != 1:
             names = [repository.name(page) for page in pages]
-            near = difflib.get_close_matches(f"book/{wanted}", names, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(f"book/{wanted}", names, n=1)
             hint = f"; did you mean {near[0]}?" if near else "."
             raise CourseError(f"{name}: no such page in book/{hint}")
         path = fitting[0]

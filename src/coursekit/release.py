@@ -38,7 +38,7 @@ def source_notebook(repository: Repository, exercise: Exercise) -> NotebookNode:
 
 def release_notebook(source: NotebookNode, exercise: Exercise) -> NotebookNode:
     """The notebook of the student: nbgrader takes out solutions and hidden tests."""
-    with Course(source, exercise.name, exercise.topic) as course:
+    with Course(source, exercise.name, exercise.topic, gradebook=False) as course:
         notebook = course.release()
     set_ids(notebook)
     # The version of Python that ran nbgrader is no part of the exercise.
