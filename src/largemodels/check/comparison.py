@@ -87,12 +87,20 @@ def compare(
     slips: Slips | None = None,
     batch_size: int | None = None,
     reference: str = "expected",
+    tolerance: tuple[float, float] | None = None,
 ) -> None:
-    """Do the work of `close`; `reference` says in the message where the right number comes from."""
+    """Do the work of `close` and `gradient`.
+
+    `reference` says in the message where the right number comes from, and `tolerance` holds what
+    `rtol` and `atol` are in float64 when they are not given.
+    """
     numbers = as_numbers(actual, name, expected.shape)
-    default = TOLERANCE_FLOAT32 if numbers.dtype == np.float32 else TOLERANCE
-    relative = default[0] if rtol is None else rtol
-    absolute = default[1] if atol is None else atol
+    relative, absolute = tolerance or TOLERANCE
+    if numbers.dtype == np.float32:
+        relative = max(relative, TOLERANCE_FLOAT32[0])
+        absolute = max(absolute, TOLERANCE_FLOAT32[1])
+    relative = relative if rtol is None else rtol
+    absolute = absolute if atol is None else atol
 
     def agree(a: NDArray, b: NDArray) -> NDArray:
         return np.isclose(a, b, rtol=relative, atol=absolute, equal_nan=True)

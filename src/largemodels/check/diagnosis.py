@@ -43,11 +43,11 @@ def cause(
         or _integers(actual, expected, equal)
         or _empty(actual, equal)
         or _factor(actual, expected, equal, batch_size)
+        or _nearly(actual, expected)
         or _offset(actual, expected, equal)
         or _sign_lost(actual, expected, equal)
         or _order(actual, expected, equal)
         or _normalised_over_the_wrong_axis(actual, expected, equal)
-        or _nearly(actual, expected)
     )
 
 
@@ -140,6 +140,19 @@ def _factor(actual: NDArray, expected: NDArray, equal: Equal, batch_size: int | 
     return None
 
 
+def _nearly(actual: NDArray, expected: NDArray) -> str | None:
+    largest = float(np.max(np.abs(expected), initial=0.0))
+    difference = float(np.max(np.abs(actual - expected), initial=0.0))
+    if not difference <= NEARLY * largest:
+        return None
+    if actual.dtype == np.float16:
+        return "nearly right: float16 keeps only three digits."
+    return (
+        f"nearly right, the largest difference is {difference:.2g}: look for a small number "
+        "added where none belongs, a one-sided difference, or a loss of precision."
+    )
+
+
 def _offset(actual: NDArray, expected: NDArray, equal: Equal) -> str | None:
     offset = float(np.median(actual - expected))
     if actual.size > 1 and equal(actual, expected + offset):
@@ -176,16 +189,3 @@ def _normalised_over_the_wrong_axis(actual: NDArray, expected: NDArray, equal: E
     if equal(actual.sum(), np.ones(())):
         return "all numbers together sum to 1; each row should: sum over axis 1, and keep it."
     return None
-
-
-def _nearly(actual: NDArray, expected: NDArray) -> str | None:
-    largest = float(np.max(np.abs(expected), initial=0.0))
-    difference = float(np.max(np.abs(actual - expected), initial=0.0))
-    if not difference <= NEARLY * largest:
-        return None
-    if actual.dtype == np.float16:
-        return "nearly right: float16 keeps only three digits."
-    return (
-        f"nearly right, the largest difference is {difference:.2g}: look for a small number "
-        "added where none belongs, a one-sided difference, or a loss of precision."
-    )

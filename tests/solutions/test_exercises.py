@@ -1,0 +1,46 @@
+"""Every exercise grades as its author means it, on the released notebook, with stock nbgrader.
+
+The same gates as `course check`, and the scores once more, exactly.
+"""
+
+import pytest
+
+from coursekit.check import check_exercise
+
+
+@pytest.mark.slow
+def test_every_submission_scores_what_it_must(exercise, repository):
+    report = check_exercise(repository, exercise)
+    assert not report.findings, "\n".join(
+        f"{one.gate}: {one.where}: {one.problem}" for one in report.findings
+    )
+
+    points = {cell.grade_id: cell.points for cell in exercise.graded_cells}
+    assert sum(points.values()) == 100
+    kinds = [row.variant.kind for row in report.rows]
+    assert kinds.count("reference") == kinds.count("untouched") == 1
+    assert kinds.count("alternative") >= 2
+    assert kinds.count("mutant") >= 12
+    assert kinds.count("cheap") >= 5
+    for row in report.rows:
+        name, scores = row.variant.name, row.graded.scores
+        assert scores.keys() == points.keys(), name
+        if row.variant.kind in {"reference", "alternative", "noisy"}:
+            assert scores == points, name
+        elif row.variant.kind == "untouched" or name.startswith("all "):
+            assert row.graded.score == 0, name
+        elif row.variant.kind == "mutant":
+            [mutant] = [one for one in exercise.mutants if one.name == name]
+            assert all(scores[cell] == 0 for cell in mutant.breaks), name
+            heard = " ".join(row.graded.message(cell) for cell in mutant.breaks)
+            assert mutant.says in heard, name
+
+
+@pytest.mark.parametrize("secret", ["", "spring term", "autumn term", *map(str, range(17))])
+def test_right_answers_pass_whatever_the_secret(secret, exercise, namespace, run_cell, monkeypatch):
+    monkeypatch.setenv("COURSE_SECRET", secret)
+    for answers in [{}, *(alternative.sources for alternative in exercise.alternatives)]:
+        names = namespace(exercise, answers)
+        for cell in exercise.graded_cells:
+            error = run_cell(cell.source, names)
+            assert error is None, f"{cell.grade_id}: {error!r}"
