@@ -20,36 +20,57 @@ from largemodels.scratch.activations import (
     softmax,
     tanh,
 )
+from largemodels.scratch.beam_search import Beam, beam_search
 from largemodels.scratch.blocks import InceptionBlock, ResidualBlock
+from largemodels.scratch.clipping import clip_grad_norm
 from largemodels.scratch.convolution import Conv2d
+from largemodels.scratch.embedding import Embedding
+from largemodels.scratch.generation import (
+    generate,
+    generate_greedy,
+    next_token_probabilities,
+    top_k_filter,
+    top_p_filter,
+)
 from largemodels.scratch.gradient_check import (
     GradientCheck,
     gradient_check,
     gradient_check_loss,
 )
+from largemodels.scratch.gru import GRU
 from largemodels.scratch.layer import Layer, Parameter
 from largemodels.scratch.lenet import LeNet
 from largemodels.scratch.linear import Linear
 from largemodels.scratch.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
+from largemodels.scratch.lstm import LSTM
 from largemodels.scratch.network import MLP, Sequential
 from largemodels.scratch.optimizers import SGD, Adam, Optimizer
 from largemodels.scratch.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from largemodels.scratch.recurrent import RNN
+from largemodels.scratch.sequence_models import CharRNN, LSTMClassifier
 from largemodels.scratch.training import History, evaluate, fit
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "MLP",
+    "RNN",
     "SGD",
     "Adam",
     "AvgPool2d",
     "BCEWithLogitsLoss",
+    "Beam",
+    "CharRNN",
     "Conv2d",
     "CrossEntropyLoss",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
     "GradientCheck",
     "History",
     "Identity",
     "InceptionBlock",
+    "LSTMClassifier",
     "Layer",
     "LeNet",
     "Linear",
@@ -63,14 +84,21 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "beam_search",
+    "clip_grad_norm",
     "evaluate",
     "fit",
+    "generate",
+    "generate_greedy",
     "gradient_check",
     "gradient_check_loss",
     "identity",
     "log_softmax",
+    "next_token_probabilities",
     "relu",
     "sigmoid",
     "softmax",
     "tanh",
+    "top_k_filter",
+    "top_p_filter",
 ]

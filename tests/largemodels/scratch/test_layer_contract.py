@@ -10,6 +10,41 @@ import pytest
 from largemodels import scratch
 from largemodels.scratch import Layer
 
+
+class OutputOnly(Layer):
+    """A layer that returns its output and its state, seen without the state."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return self.layer(x)[0]
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        return self.layer.backward(grad_output)[0]
+
+    def __repr__(self) -> str:
+        return repr(self.layer)
+
+
+class OfTokens(Layer):
+    """A layer that takes tokens from 0 to 4, fed with numbers: rounded, they have no gradient."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.saved = x
+        return self.layer(np.rint(3 * x).astype(int) % 5)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        assert self.layer.backward(grad_output) is None
+        return np.zeros_like(self.saved)
+
+    def __repr__(self) -> str:
+        return repr(self.layer)
+
+
 # Each layer of `largemodels.scratch` with the shape of an input, in which no two sizes are equal.
 LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "Identity": (lambda dtype: scratch.Identity(), (4, 3, 2)),
@@ -41,6 +76,15 @@ LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
         (3, 2, 4, 5),
     ),
     "LeNet": (lambda dtype: scratch.LeNet(dtype=dtype), (4, 1, 28, 28)),
+    "RNN": (lambda dtype: OutputOnly(scratch.RNN(2, 3, dtype=dtype)), (4, 5, 2)),
+    "LSTM": (lambda dtype: OutputOnly(scratch.LSTM(2, 3, dtype=dtype)), (4, 5, 2)),
+    "GRU": (lambda dtype: OutputOnly(scratch.GRU(2, 3, dtype=dtype)), (4, 5, 2)),
+    "Embedding": (lambda dtype: OfTokens(scratch.Embedding(5, 2, dtype=dtype)), (4, 3)),
+    "CharRNN": (lambda dtype: OfTokens(scratch.CharRNN(5, 2, 3, dtype=dtype)), (4, 6)),
+    "LSTMClassifier": (
+        lambda dtype: OfTokens(scratch.LSTMClassifier(5, 3, 4, 2, dtype=dtype)),
+        (4, 6),
+    ),
 }
 all_layers = pytest.mark.parametrize("name", LAYERS)
 all_types = pytest.mark.parametrize("dtype", [np.float32, np.float64])
