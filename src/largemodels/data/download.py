@@ -19,6 +19,7 @@ from largemodels.data.dataset import DataError
 from largemodels.data.sources import RemoteFile
 
 CONNECT_SECONDS = 4.0
+ANSWER_SECONDS = 10.0
 READ_SECONDS = 20.0
 ATTEMPTS = 4  # In a row, without a single new byte.
 PAUSE_SECONDS = 1.0
@@ -54,7 +55,7 @@ def reachable(file: RemoteFile) -> list[str]:
     for server in servers.values():
         if server not in _silent_servers:
             try:
-                requests.head(server, timeout=(CONNECT_SECONDS, READ_SECONDS)).close()
+                requests.head(server, timeout=(CONNECT_SECONDS, ANSWER_SECONDS)).close()
             except requests.RequestException as error:
                 _silent_servers[server] = f"no connection to {urlsplit(server).hostname}"
                 if isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError):

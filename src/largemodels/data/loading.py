@@ -160,5 +160,5 @@ def describe() -> str:
             megabytes = sum(file.size for file in source.files) / 1e6
             server = urlsplit(source.files[0].urls[0]).hostname
             state = f"not here: {megabytes:.0f} MB from {server}, or the offline sample"
-        lines.append(f"  {source.name:<17} {state}")
+        lines.append(f"  {source.name:<17} {state}; license: {source.license}")
     return "\n".join([*lines, f"  {'digits':<17} comes with scikit-learn"])

@@ -35,8 +35,7 @@ class Source:
     Args:
         name: The name for `load`.
         title: The name that its publisher gave it.
-        licence: The terms of use, in short.
-        homepage: The publisher's page.
+        license: The terms of use, in short.
         files: What to download.
         cached: The files in the cache folder.
         sizes: Number of training and of test examples.
@@ -47,8 +46,7 @@ class Source:
 
     name: str
     title: str
-    licence: str
-    homepage: str
+    license: str
     files: tuple[RemoteFile, ...]
     cached: tuple[str, ...]
     sizes: tuple[int, int] = (0, 0)
@@ -72,8 +70,8 @@ def _idx_files(
 MNIST = Source(
     name="mnist",
     title="MNIST",
-    licence="CC BY-SA 3.0",
-    homepage="http://yann.lecun.com/exdb/mnist/",
+    license="CC BY-SA 3.0",
+    # Home page: http://yann.lecun.com/exdb/mnist/.
     # The home page no longer serves the files. The first folder is the mirror of torchvision
     # (`torchvision/datasets/mnist.py`), the second the one of TFDS.
     # Checksums and sizes: TFDS, `mnist.txt`.
@@ -124,8 +122,8 @@ MNIST = Source(
 FASHION_MNIST = Source(
     name="fashion_mnist",
     title="Fashion-MNIST",
-    licence="MIT",
-    homepage="https://github.com/zalandoresearch/fashion-mnist",
+    license="MIT",
+    # Home page: https://github.com/zalandoresearch/fashion-mnist.
     # Both folders are the publisher's, named in its README. S3 websites have no HTTPS; the
     # checksum makes up for that.
     # Checksums and sizes: TFDS, `fashion_mnist.txt` (the README states MD5).
@@ -178,8 +176,8 @@ FASHION_MNIST = Source(
 CIFAR10 = Source(
     name="cifar10",
     title="CIFAR-10",
-    licence="none stated; cite Krizhevsky (2009)",
-    homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+    license="none stated; cite Krizhevsky (2009)",
+    # Home page: https://www.cs.toronto.edu/~kriz/cifar.html.
     # The binary version, because the Python version is a pickle, and a pickle can run code.
     # Checksum and size: TFDS, `cifar10.txt` (the home page states MD5
     # c32a1d4ab5d03f1284b67883e8d87530).
@@ -211,8 +209,8 @@ CIFAR10 = Source(
 IMDB = Source(
     name="imdb",
     title="Large Movie Review data set",
-    licence="none stated; cite Maas et al. (2011)",
-    homepage="https://ai.stanford.edu/~amaas/data/sentiment/",
+    license="none stated; cite Maas et al. (2011)",
+    # Home page: https://ai.stanford.edu/~amaas/data/sentiment/.
     # Checksum and size: TFDS, `imdb_reviews.txt` (torchtext states MD5
     # 7c2ac02c03563afcf9b574c7e56c153a, `torchtext/datasets/imdb.py`).
     files=(
@@ -231,8 +229,8 @@ IMDB = Source(
 MOVIELENS_100K = Source(
     name="movielens_100k",
     title="MovieLens 100K",
-    licence="research use, no redistribution",
-    homepage="https://grouplens.org/datasets/movielens/100k/",
+    license="research use, no redistribution",
+    # Home page: https://grouplens.org/datasets/movielens/100k/.
     # Checksum and size: TFDS, `movielens.txt` (GroupLens states MD5
     # 0e33842e24a9c977be4e0107933c0723 in `ml-100k.zip.md5`).
     files=(
@@ -251,8 +249,8 @@ MOVIELENS_100K = Source(
 TINY_SHAKESPEARE = Source(
     name="tiny_shakespeare",
     title="Tiny Shakespeare",
-    licence="public domain",
-    homepage="https://github.com/karpathy/char-rnn",
+    license="public domain",
+    # Home page: https://github.com/karpathy/char-rnn.
     # Checksum and size: TFDS, `tiny_shakespeare.txt`.
     files=(
         RemoteFile(

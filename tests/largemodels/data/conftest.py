@@ -154,13 +154,12 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the empty folder of the data sets; the network is asked quickly and forgotten."""
+    """Return the empty folder of the data sets; which servers were silent is forgotten."""
     folder = tmp_path / "data sets"
     monkeypatch.setenv("LARGEMODELS_DATA", str(folder))
     monkeypatch.delenv("LARGEMODELS_OFFLINE", raising=False)
     monkeypatch.setattr(download, "_silent_servers", {})
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(download, "READ_SECONDS", 0.4)
     return folder
 
 
@@ -185,15 +184,13 @@ def offer(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., sour
     return offer
 
 
-def in_process(
-    source: sources.Source, folder: Path, read_seconds: float = 0.4
-) -> subprocess.Popen[str]:
+def in_process(source: sources.Source, folder: Path) -> subprocess.Popen[str]:
     """Start a Python of its own that loads `source` and prints the sum of its pixels."""
     program = f"""
 import dataclasses, sys
 from largemodels.data import DataError, download, loading
 from largemodels.data.sources import RemoteFile, Source
-download.PAUSE_SECONDS, download.READ_SECONDS = 0.001, {read_seconds}
+download.PAUSE_SECONDS = 0.001
 source = {source!r}
 recipe = loading.RECIPES[source.name]
 loading.RECIPES[source.name] = dataclasses.replace(recipe, source=source)

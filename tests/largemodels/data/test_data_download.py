@@ -67,7 +67,9 @@ def test_source_says_official_only_for_what_was_verified(mnist, folder):
         (["stall", "good"], 2),
     ],
 )
-def test_passing_troubles_are_mended(mnist, server, manners, requests):
+def test_passing_troubles_are_mended(mnist, server, manners, requests, monkeypatch):
+    if "stall" in manners:
+        monkeypatch.setattr(download, "READ_SECONDS", 1.5)
     server.manners[mnist.path] = manners
     assert_right(data.load("mnist"), mnist)
     assert len([path for path, _ in server.asked if path.endswith(mnist.path)]) == requests
@@ -120,7 +122,8 @@ def test_a_damaged_piece_is_not_used(mnist, folder, server):
 )
 def test_lasting_troubles_are_errors(mnist, folder, server, manner, expected, got, monkeypatch):
     monkeypatch.setattr(download, "ATTEMPTS", 2)
-    monkeypatch.setattr(download, "READ_SECONDS", 0.2)
+    if manner == "stall":
+        monkeypatch.setattr(download, "READ_SECONDS", 1.5)
     server.manners[mnist.path] = [manner]
     file = mnist.source.files[0]
     with pytest.raises(data.DataError) as caught:
@@ -201,7 +204,7 @@ def test_no_network_gives_the_sample_and_writes_nothing(mnist, folder, server, c
 def test_a_server_that_never_answers_is_asked_once(mnist, monkeypatch, capsys):
     import socket
 
-    monkeypatch.setattr(download, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.1)
     asked = []
     head = download.requests.head
     monkeypatch.setattr(

@@ -147,7 +147,7 @@ def test_two_processes_at_once(mnist, make, folder, server):
 
 def test_waiting_for_another_process_is_said(mnist, make, folder, server):
     server.manners[mnist.path] = ["stall", "good"]
-    first = make.in_process(mnist.source, folder, read_seconds=20)
+    first = make.in_process(mnist.source, folder)
     assert server.stalling.wait(30)
     second = make.in_process(mnist.source, folder)
     for line in second.stderr:
@@ -162,7 +162,7 @@ def test_waiting_for_another_process_is_said(mnist, make, folder, server):
 
 def test_killed_in_the_middle_of_a_download(mnist, make, folder, server):
     server.manners[mnist.path] = ["stall", "good"]
-    process = make.in_process(mnist.source, folder, read_seconds=20)
+    process = make.in_process(mnist.source, folder)
     assert server.stalling.wait(30)
     process.kill()
     process.communicate()
