@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING
 
+from rich.progress import track
+
 if TYPE_CHECKING:
     from report import Report
 
@@ -54,7 +56,7 @@ def runs() -> list[Run]:
 def measure(report: "Report") -> None:
     """Train everything and report the scores."""
     rows, sources = [], {}
-    for run in runs():
+    for run in track(runs(), "Learning", transient=True):
         results = [run.train(seed) for seed in SEEDS]
         scores = [result.score for result in results]
         seconds = [result.seconds for result in results]

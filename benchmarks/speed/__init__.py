@@ -17,6 +17,8 @@ from multiprocessing import get_context
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
+from rich.progress import track
+
 if TYPE_CHECKING:
     from report import Report
 
@@ -55,7 +57,7 @@ def cases() -> list[tuple[str, int, Case]]:
 def measure(report: "Report") -> None:
     """Measure all cases and report the ratios."""
     rows = []
-    for module, position, case in cases():
+    for module, position, case in track(cases(), "Measuring", transient=True):
         times: dict[str, list[float]] = {"scratch": [], "pytorch": []}
         with (
             ProcessPoolExecutor(1, get_context("spawn")) as scratch,

@@ -1,6 +1,7 @@
 """`Parameter`, `Layer`, `Linear`, `Sequential` and `MLP`: names, errors, and PyTorch's numbers."""
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -13,25 +14,6 @@ from largemodels import scratch
 from largemodels.scratch import MLP, Layer, Linear, Parameter, ReLU, Sequential, Sigmoid, Tanh
 
 TORCH_ACTIVATIONS = {ReLU: torch.nn.ReLU, Sigmoid: torch.nn.Sigmoid, Tanh: torch.nn.Tanh}
-
-
-def assert_equal_to_pytorch(layer: Layer, torch_layer: torch.nn.Module, x: np.ndarray) -> None:
-    """Compare output and all gradients after a backward pass from a random upstream gradient."""
-    state = {name: torch.from_numpy(array) for name, array in layer.state_dict().items()}
-    torch_layer.double().load_state_dict(state)
-    torch_x = torch.from_numpy(x).requires_grad_()
-    torch_y = torch_layer(torch_x)
-    grad_output = np.random.default_rng(0).standard_normal(torch_y.shape)
-    torch_y.backward(torch.from_numpy(grad_output))
-
-    np.testing.assert_allclose(layer(x), torch_y.detach(), rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(layer.backward(grad_output), torch_x.grad, rtol=1e-10, atol=1e-10)
-    torch_parameters = dict(torch_layer.named_parameters())
-    assert [name for name, _ in layer.named_parameters()] == list(torch_parameters)
-    for name, parameter in layer.named_parameters():
-        np.testing.assert_allclose(
-            parameter.grad, torch_parameters[name].grad, rtol=1e-10, atol=1e-10
-        )
 
 
 def with_random_biases(layer: Layer, rng: np.random.Generator) -> Layer:
@@ -47,11 +29,13 @@ seeds = st.integers(0, 2**32 - 1)
 
 @given(size=sizes, bias=st.booleans(), seed=seeds)
 @settings(deadline=None)
-def test_linear_equals_pytorch(size: list[int], bias: bool, seed: int) -> None:
+def test_linear_equals_pytorch(
+    assert_equals_pytorch: Callable, size: list[int], bias: bool, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     n, n_in, n_out = size[:3]
     layer = Linear(n_in, n_out, bias=bias, rng=rng, dtype=np.float64)
-    assert_equal_to_pytorch(
+    assert_equals_pytorch(
         with_random_biases(layer, rng),
         torch.nn.Linear(n_in, n_out, bias=bias),
         rng.standard_normal((n, n_in)),
@@ -60,13 +44,15 @@ def test_linear_equals_pytorch(size: list[int], bias: bool, seed: int) -> None:
 
 @given(size=sizes, activation=st.sampled_from([ReLU, Sigmoid, Tanh]), seed=seeds)
 @settings(deadline=None)
-def test_mlp_equals_pytorch(size: list[int], activation: type[Layer], seed: int) -> None:
+def test_mlp_equals_pytorch(
+    assert_equals_pytorch: Callable, size: list[int], activation: type[Layer], seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     n, widths = size[0], size[1:]
     torch_layers: list[torch.nn.Module] = []
     for n_in, n_out in pairwise(widths):
         torch_layers += [torch.nn.Linear(n_in, n_out), TORCH_ACTIVATIONS[activation]()]
-    assert_equal_to_pytorch(
+    assert_equals_pytorch(
         with_random_biases(MLP(widths, activation, rng, dtype=np.float64), rng),
         torch.nn.Sequential(*torch_layers[:-1]),
         rng.standard_normal((n, widths[0])),
