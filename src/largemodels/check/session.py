@@ -53,8 +53,8 @@ def when_ready() -> Iterator[None]:
         ...     raise NotImplementedError
         >>> with when_ready():
         ...     relu(1.0)
-        Not yet: relu is not written yet. Write its code in place of the line
-        `raise NotImplementedError()`, run that cell, then this one.
+        Later: relu is not written yet.
+        Write its code in place of `raise NotImplementedError()`, run that cell, then this one.
     """
     try:
         yield
@@ -62,7 +62,7 @@ def when_ready() -> Iterator[None]:
         reason = _not_ready(error)
         if not reason:
             raise
-        print(f"Not yet: {reason}")
+        print(f"Later: {reason}")
 
 
 def seed(name: str) -> int:
@@ -87,13 +87,13 @@ def _not_ready(error: NotImplementedError | NameError) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, NotImplementedError):
         return (
-            f"{frames[-1].name} is not written yet. Write its code in place of the line\n"
+            f"{frames[-1].name} is not written yet.\nWrite its code in place of "
             "`raise NotImplementedError()`, run that cell, then this one."
         )
     # The first frame is the function above, the second the cell. A name that the student's own
     # code misses lies deeper, and Python's message says that best.
     if len(frames) == 2 and type(error) is NameError:
-        return f"{error.name} does not exist yet. Run the cells above first, from the top."
+        return f"{error.name} does not exist yet.\nRun the cells above first, from the top."
     return None
 
 

@@ -69,8 +69,8 @@ def test_the_students_own_error_keeps_its_trace_and_gets_advice(cells):
 def test_unfinished_work_is_said_in_one_sentence(cells):
     assert only(cells[3].outputs).evalue.startswith("stub is not written yet.")
     assert only(cells[4].outputs).evalue.startswith("never does not exist yet.")
-    assert only(cells[6].outputs).text.startswith("Not yet: stub is not written yet.")
-    assert only(cells[7].outputs).text.startswith("Not yet: never does not exist yet.")
+    assert only(cells[6].outputs).text.startswith("Later: stub is not written yet.")
+    assert only(cells[7].outputs).text.startswith("Later: never does not exist yet.")
 
 
 def test_a_warning_writes_nothing_to_stderr(cells):

@@ -91,10 +91,10 @@ def test_an_experiment_waits_for_a_missing_function(capsys):
 
     with check.when_ready():
         relu(1.0)
-    assert capsys.readouterr().out.startswith("Not yet: relu is not written yet.")
+    assert capsys.readouterr().out.startswith("Later: relu is not written yet.")
     with check.when_ready():
         missing_result + 1  # noqa: F821
-    assert capsys.readouterr().out.startswith("Not yet: missing_result does not exist yet.")
+    assert capsys.readouterr().out.startswith("Later: missing_result does not exist yet.")
 
 
 def test_an_experiment_hides_no_other_error():
