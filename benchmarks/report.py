@@ -26,6 +26,8 @@ class Report:
 
     def table(self, title: str, columns: list[str], rows: list[list[str]], note: str) -> None:
         """Show a table and keep it."""
+        # Other work on the machine spoils times; a reader of the record must see it.
+        note = f"{note} Load average of the machine afterwards: {os.getloadavg()[0]:.1f}."
         table = Table(title=title, caption=note, title_justify="left", caption_justify="left")
         for i, column in enumerate(columns):
             table.add_column(column, justify="right" if i else "left")
@@ -38,6 +40,7 @@ class Report:
 
     def write(self) -> None:
         """Write everything that was shown to `results/<date>-speed-and-learning.md`."""
+        RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{date.today()}-speed-and-learning.md"
         title = f"# Speed and learning, {date.today()}\n\nWritten by `make bench FULL=1`."
         path.write_text("\n\n".join([title, *self.parts]) + "\n", encoding="utf-8")

@@ -55,7 +55,7 @@ def runs() -> list[Run]:
 
 def measure(report: "Report") -> None:
     """Train everything and report the scores."""
-    rows, sources = [], {}
+    rows, sources = [], set()
     for run in track(runs(), "Learning", transient=True):
         results = [run.train(seed) for seed in SEEDS]
         scores = [result.score for result in results]
@@ -71,10 +71,10 @@ def measure(report: "Report") -> None:
                 run.goal + sample,
             ]
         )
-        sources[run.name] = results[0].source
+        sources |= {result.source for result in results}
     report.table(
         "Learning",
         ["run", "mean score", "spread", "mean time [s]", "spread", "goal"],
         rows,
-        f"{len(SEEDS)} seeds. Data: " + "; ".join(f"{k}: {v}" for k, v in sources.items()) + ".",
+        f"{len(SEEDS)} seeds. Data: {'; '.join(sorted(sources))}.",
     )

@@ -6,7 +6,6 @@ other: that alone can triple a time.
 """
 
 import importlib
-import os
 import pkgutil
 import time
 from collections.abc import Callable
@@ -85,8 +84,7 @@ def measure(report: "Report") -> None:
         "Speed: scratch against PyTorch on the CPU, float32",
         ["work", "scratch [ms]", "PyTorch [ms]", "ratio", "middle half", "at most"],
         rows,
-        f"Medians of {ROUNDS} rounds of {SECONDS_PER_ROUND} s, the sides taking turns. "
-        f"Load average of the machine afterwards: {os.getloadavg()[0]:.1f}.",
+        f"Medians of {ROUNDS} rounds of {SECONDS_PER_ROUND} s, the sides taking turns.",
     )
 
 
