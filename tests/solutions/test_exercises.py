@@ -3,9 +3,14 @@
 The same gates as `course check`, and the scores once more, exactly.
 """
 
+import html
+
 import pytest
 
+from coursekit.autograde import Course
 from coursekit.check import check_exercise
+from coursekit.release import release_notebook, source_notebook
+from coursekit.variants import submission, variants
 
 
 @pytest.mark.slow
@@ -44,3 +49,16 @@ def test_right_answers_pass_whatever_the_secret(secret, exercise, namespace, run
         for cell in exercise.graded_cells:
             error = run_cell(cell.source, names)
             assert error is None, f"{cell.grade_id}: {error!r}"
+
+
+@pytest.mark.slow
+def test_warnings_cost_nothing_and_feedback_says_what_is_wrong(exercise, repository):
+    # `ignore_stderr=False` is nbgrader as it comes: one line on stderr, no point.
+    source = source_notebook(repository, exercise)
+    release = release_notebook(source, exercise)
+    chosen = {one.kind: one for one in variants(exercise) if one.kind in {"noisy", "mutant"}}
+    with Course(source, exercise.name, exercise.topic, ignore_stderr=False) as course:
+        course.release()
+        assert course.grade("noisy", submission(release, chosen["noisy"])).score == 100
+        course.grade("mutant", submission(release, chosen["mutant"]))
+        assert chosen["mutant"].says in " ".join(html.unescape(course.feedback("mutant")).split())
