@@ -170,9 +170,8 @@ def to_markdown(text: str, links: Links) -> str:
 
     def add_text(start: int, end: int, apart: bool) -> None:
         if start < end:
-            first = lines[start].strip()
             text = _inline("\n".join(lines[start:end]), links)
-            add(text.split("\n") if text else [], apart and bool(first))
+            add(text.split("\n"), apart and bool(lines[start].strip()))
 
     replaced = False
     for token in blocks(text):

@@ -1,5 +1,6 @@
 """What a page of the book refers to: sections, figures, equations, works, files, results."""
 
+import ast
 import base64
 import mimetypes
 import re
@@ -100,7 +101,7 @@ class PageLinks:
         """What `{role}` with `text <target>` shows."""
         family = role.split(":")[0]
         if family == "glue":
-            return self._value(target)
+            return self._value(role, target)
         if family == "cite":
             return self._cite(role, target)
         if role == "doc":
@@ -204,18 +205,18 @@ class PageLinks:
         anchor = f"#{label.lower().replace('_', '-')}" if label else ""
         return f"[{text}]({address}{anchor})" if address else text
 
-    def _value(self, name: str) -> str:
+    def _value(self, role: str, name: str) -> str:
         """A result that a cell computed: its value where it is known, else its name."""
         name, _, form = name.partition(":")
-        value = self.values.get(name)
-        if value is None:
+        if name not in self.values:
             return f"`{name}`"
+        value = self.values[name]
         try:
-            return format(float(value), form) if form else value.strip("'\"")
-        except ValueError as error:
+            return format(ast.literal_eval(value), form)
+        except (ValueError, SyntaxError, TypeError) as error:
             raise CourseError(
-                f"{self._name}: the result `{name}` (={value}) is no number that `:{form}` "
-                "can print; mend the format."
+                f"{self._name}: the result `{name}` (={value}) is nothing that `{role}` can print; "
+                "glue a number or a text."
             ) from error
 
     def _cite(self, role: str, keys: str) -> str:

@@ -90,6 +90,10 @@ CASES = {
         "Text\n```{math}\na\n```\nmore.",
         "Text\n\n$$\na\n$$\n\nmore.",
     ),
+    "a dropped label leaves its gap": (
+        "```{mermaid}\na\n```\n\n(label)=\n## Title",
+        "```mermaid\na\n```\n\n## Title",
+    ),
     "code blocks keep their language": ("```{code-block} bash\nls\n```", "```bash\nls\n```"),
     "ordinary code stays": ("```python\n{ref}`a` # (x)=\n```", "```python\n{ref}`a` # (x)=\n```"),
     "code in code keeps its fence": (

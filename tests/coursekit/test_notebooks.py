@@ -31,7 +31,8 @@ def execute_page(course: Repository) -> Path:
     notebook = read_myst(course.book / "part" / "page.md", "page")
     execute(notebook, course.root, name="page")
     # MyST-NB keeps what `glue` stored beside the notebook.
-    stored = {"accuracy": {"data": {"text/plain": "97.5"}}}
+    values = {"accuracy": "97.5", "step": "'1\\xa0×\\xa010⁻⁵'"}
+    stored = {name: {"data": {"text/plain": value}} for name, value in values.items()}
     path.parent.mkdir(parents=True)
     path.with_suffix(".glue.json").write_text(json.dumps(stored))
     write({path: to_text(notebook)})
@@ -45,7 +46,8 @@ def test_a_page_without_addresses_reads_as_text(course: Repository) -> None:
     text = prose(notebook)
     assert "The loss is (1); see Another page, Another page and its link." in text
     assert (
-        "Training reached `accuracy` percent, as [Rumelhart et al. (1986)](https://doi.org/" in text
+        "Training reached `accuracy` percent with a step of `step`, as [Rumelhart et al. (1986)](https://doi.org/"
+        in text
     )
     assert "\\tag{1}" in text
     assert "![A dot](data:image/svg+xml;base64,PHN2Zy" in text
@@ -134,6 +136,7 @@ def test_an_executed_page_has_outputs_and_results(course: Repository) -> None:
     assert [output.text for output in cell.outputs] == ["97.5\n"]
     assert cell.execution_count == 1
     assert "Training reached 97.5 percent" in prose(notebook)
+    assert "with a step of 1\u00a0×\u00a010⁻⁵," in prose(notebook)
     require_executed(notebook, "page")
 
 
