@@ -1,10 +1,13 @@
 """What holds for the cells of every exercise, whatever its topic."""
 
 import ast
+import doctest
+import re
 import subprocess
 import sys
 
 import nbformat
+import numpy as np
 
 
 def stored_names(source):
@@ -70,3 +73,39 @@ def test_every_graded_cell_reports_through_check(exercise):
             f"{cell.grade_id}: wrap it in `with check.task(...)`"
         )
         assert ast.unparse(statement.items[0].context_expr).startswith("check.task(")
+
+
+def examples(exercise):
+    """Every block of Python in the text of an exercise."""
+    for cell in exercise.notebook.cells:
+        if cell.cell_type == "markdown":
+            yield from re.findall(r"^```python\n(.*?)^```", cell.source, re.DOTALL | re.MULTILINE)
+
+
+def untrue(block, names):
+    """Run an example; return what differs from the comments `expression   # result`."""
+    tree = ast.parse(block)
+    lines = block.splitlines()
+    names, wrong = dict(names), []
+    for statement in tree.body:
+        code = ast.unparse(statement)
+        if not isinstance(statement, ast.Expr):
+            exec(code, names)
+            continue
+        promised = " ".join(lines[statement.end_lineno - 1].partition("  # ")[2].split())
+        with np.printoptions(legacy="1.25"):
+            printed = " ".join(repr(eval(code, names)).split())
+        if not doctest.OutputChecker().check_output(promised, printed, doctest.ELLIPSIS):
+            wrong.append(f"{code} gives {printed}, not {promised or 'nothing'}")
+    return wrong
+
+
+def test_the_examples_in_the_text_are_true(exercise, namespace):
+    names, blocks = namespace(exercise), list(examples(exercise))
+    assert len(blocks) >= 4
+    assert [wrong for block in blocks for wrong in untrue(block, names)] == []
+
+
+def test_the_gate_finds_an_untrue_example():
+    assert untrue("x = 2\nx + 1   # 3", {}) == []
+    assert untrue("x = 2\nx + 1   # 4", {}) == ["x + 1 gives 3, not 4"]
