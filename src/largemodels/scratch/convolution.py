@@ -116,10 +116,10 @@ class Conv2d(Layer):
         self.saved = x
         n, out, height, width = self._output_shape(x)
         y = self._weight_matrix() @ self._columns(x)
-        y = y.reshape(out, n, height, width)  # (G, O/G, N·OH·OW) -> (O, N, OH, OW)
+        y = y.reshape(out, height, width, n)  # (G, O/G, OH·OW·N) -> (O, OH, OW, N)
         if self.bias is not None:
-            y += self.bias.data[:, None, None, None]  # (O, N, OH, OW) + (O, 1, 1, 1)
-        return y.swapaxes(0, 1)  # (O, N, OH, OW) -> (N, O, OH, OW)
+            y += self.bias.data[:, None, None, None]  # (O, OH, OW, N) + (O, 1, 1, 1)
+        return np.moveaxis(y, -1, 0)  # (O, OH, OW, N) -> (N, O, OH, OW)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Set the gradients of w and b, and return ∂L/∂x from `grad_output` = ∂L/∂y."""
@@ -131,18 +131,19 @@ class Conv2d(Layer):
         # The columns fill the memory: they are made before everything else that is large, and
         # dropped before the next large array.
         columns = self._columns(x)
-        grad_rows = grad_output.swapaxes(0, 1)  # (N, O, OH, OW) -> (O, N, OH, OW)
-        # (O, N, OH, OW) -> (G, O/G, N·OH·OW)
-        grad_rows = grad_rows.reshape(self.groups, out // self.groups, n * height * width)
-        # (G, O/G, N·OH·OW) @ (G, N·OH·OW, C/G·KH·KW) -> (G, O/G, C/G·KH·KW)
-        grad_weight = grad_rows @ columns.transpose(0, 2, 1)
-        self.weight.grad = grad_weight.reshape(self.weight.data.shape)  # -> (O, C/G, KH, KW)
+        grad_rows = np.moveaxis(grad_output, 0, -1)  # (N, O, OH, OW) -> (O, OH, OW, N)
+        # (O, OH, OW, N) -> (G, O/G, OH·OW·N)
+        grad_rows = grad_rows.reshape(self.groups, out // self.groups, height * width * n)
+        # (G, C/G·KH·KW, OH·OW·N) @ (G, OH·OW·N, O/G) -> (G, C/G·KH·KW, O/G)
+        grad_weight = columns @ grad_rows.transpose(0, 2, 1)
+        # (G, C/G·KH·KW, O/G) -> (G, O/G, C/G·KH·KW) -> (O, C/G, KH, KW)
+        self.weight.grad = grad_weight.transpose(0, 2, 1).reshape(self.weight.data.shape)
         del columns
-        # (G, C/G·KH·KW, O/G) @ (G, O/G, N·OH·OW) -> (G, C/G·KH·KW, N·OH·OW)
+        # (G, C/G·KH·KW, O/G) @ (G, O/G, OH·OW·N) -> (G, C/G·KH·KW, OH·OW·N)
         grad_columns = self._weight_matrix().transpose(0, 2, 1) @ grad_rows
         del grad_rows
-        grad_windows = grad_columns.reshape(self.in_channels, *self.kernel_size, n, height, width)
-        grad_windows = grad_windows.transpose(1, 2, 3, 0, 4, 5)  # -> (KH, KW, N, C, OH, OW)
+        grad_windows = grad_columns.reshape(self.in_channels, *self.kernel_size, height, width, n)
+        grad_windows = grad_windows.transpose(1, 2, 0, 3, 4, 5)  # -> (KH, KW, C, OH, OW, N)
         return add_windows(grad_windows, x.shape[2:], self.stride, self.padding, self.dilation)
 
     def _output_shape(self, x: np.ndarray) -> tuple[int, int, int, int]:
@@ -160,10 +161,10 @@ class Conv2d(Layer):
     def _columns(self, x: np.ndarray) -> np.ndarray:
         """Return X: one matrix for each group, one column for each window."""
         view = windows(x, self.kernel_size, self.stride, self.padding, self.dilation)
-        _, _, n, _, height, width = view.shape
-        # (KH, KW, N, C, OH, OW) -> (C, KH, KW, N, OH, OW) -> (G, C/G·KH·KW, N·OH·OW)
-        return view.transpose(3, 0, 1, 2, 4, 5).reshape(
-            self.groups, self.weight.data[0].size, n * height * width
+        _, _, _, height, width, n = view.shape
+        # (KH, KW, C, OH, OW, N) -> (C, KH, KW, OH, OW, N) -> (G, C/G·KH·KW, OH·OW·N)
+        return view.transpose(2, 0, 1, 3, 4, 5).reshape(
+            self.groups, self.weight.data[0].size, height * width * n
         )
 
     def extra_repr(self) -> str:

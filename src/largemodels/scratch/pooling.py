@@ -24,8 +24,6 @@ class _Pool2d(Layer):
         padding: the number of rows and columns to add on each side, at most half a window.
     """
 
-    fill = 0.0
-
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
         self.kernel_size = as_pair("kernel_size", kernel_size, minimum=1)
         self.stride = self.kernel_size if stride is None else as_pair("stride", stride, minimum=1)
@@ -36,13 +34,13 @@ class _Pool2d(Layer):
                 f"`padding` (={padding}) must be at most half of `kernel_size` (={kernel_size})."
             )
 
-    def _columns(self, x: np.ndarray) -> np.ndarray:
-        """Return the numbers of each window along the first axis, (KH·KW, N, C, OH, OW)."""
+    def _columns(self, x: np.ndarray, fill: float = 0.0) -> np.ndarray:
+        """Return the numbers of each window along the first axis, (KH·KW, C, OH, OW, N)."""
         if x.ndim != 4:
             raise ValueError(f"`x` must have shape (N, C, H, W), got {x.shape}.")
-        view = windows(x, self.kernel_size, self.stride, self.padding, fill=self.fill)
-        # A reduction over the first axis of this copy runs through memory in order; over the last
-        # axes of the view it would take ten times as long.
+        view = windows(x, self.kernel_size, self.stride, self.padding, fill=fill)
+        # A reduction over the first axis of this copy runs through memory in order; over the first
+        # two axes of the view it would take ten times as long when the batch is small.
         return view.reshape(math.prod(self.kernel_size), *view.shape[2:])
 
     def _check_grad_output(
@@ -94,24 +92,24 @@ class MaxPool2d(_Pool2d):
                  [   0.,    0.,    0.,    0.]]]])
     """
 
-    fill = -np.inf
-
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the maximum of each window for `x` of shape (N, C, H, W)."""
-        columns = self._columns(x)
-        y = columns.max(axis=0)  # (KH·KW, N, C, OH, OW) -> (N, C, OH, OW)
+        floating = np.issubdtype(x.dtype, np.floating)
+        columns = self._columns(x, -np.inf if floating else np.iinfo(x.dtype).min)
+        y = columns.max(axis=0)  # (KH·KW, C, OH, OW, N) -> (C, OH, OW, N)
         # Of all places that hold the maximum, the first has the highest rank. (argmax says the
-        # same and takes three times as long.)
+        # same and takes several times as long.)
         rank = ((columns == y) * self._ranks()).max(axis=0)
         self.saved = x.shape, rank
-        return y
+        return np.moveaxis(y, -1, 0)  # (C, OH, OW, N) -> (N, C, OH, OW)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
         x_shape, rank = self.saved
         self._check_grad_output(grad_output, x_shape)
-        grad_columns = (self._ranks() == rank) * grad_output  # (KH·KW, N, C, OH, OW)
-        grad_windows = grad_columns.reshape(*self.kernel_size, *grad_output.shape)
+        grad_y = np.moveaxis(grad_output, 0, -1)  # (N, C, OH, OW) -> (C, OH, OW, N)
+        grad_columns = (self._ranks() == rank) * grad_y  # (KH·KW, C, OH, OW, N)
+        grad_windows = grad_columns.reshape(*self.kernel_size, *grad_y.shape)
         return add_windows(grad_windows, x_shape[2:], self.stride, self.padding)
 
     def _ranks(self) -> np.ndarray:
@@ -155,14 +153,16 @@ class AvgPool2d(_Pool2d):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the mean of each window for `x` of shape (N, C, H, W)."""
         self.saved = x.shape
-        return self._columns(x).mean(axis=0)  # (KH·KW, N, C, OH, OW) -> (N, C, OH, OW)
+        y = self._columns(x).mean(axis=0)  # (KH·KW, C, OH, OW, N) -> (C, OH, OW, N)
+        return np.moveaxis(y, -1, 0)  # (C, OH, OW, N) -> (N, C, OH, OW)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
         x_shape = self.saved
         self._check_grad_output(grad_output, x_shape)
-        share = grad_output / math.prod(self.kernel_size)
-        # Each entry of a window takes the same share: (N, C, OH, OW) -> (KH, KW, N, C, OH, OW).
+        # (N, C, OH, OW) -> (C, OH, OW, N)
+        share = np.moveaxis(grad_output, 0, -1) / math.prod(self.kernel_size)
+        # Each entry of a window takes the same share: (C, OH, OW, N) -> (KH, KW, C, OH, OW, N).
         grad_windows = np.broadcast_to(share, (*self.kernel_size, *share.shape))
         return add_windows(grad_windows, x_shape[2:], self.stride, self.padding)
 

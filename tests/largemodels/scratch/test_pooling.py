@@ -111,8 +111,9 @@ def test_a_maximum_of_several_windows_takes_all_their_gradients() -> None:
     )
 
 
-def test_padding_never_is_the_maximum() -> None:
-    x = np.array([[[[-1.0, -2.0]]]])
+@pytest.mark.parametrize("dtype", [np.float32, np.int8])
+def test_padding_never_is_the_maximum(dtype: type) -> None:
+    x = np.array([[[[-1, -2]]]], dtype=dtype)
     np.testing.assert_array_equal(MaxPool2d((1, 2), 1, (0, 1))(x), [[[[-1, -1, -2]]]])
 
 
