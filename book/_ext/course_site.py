@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util import logging
@@ -32,19 +33,19 @@ def repository_address(source: Path) -> str:
     return Repository.find(source).address if address is None else address.strip().rstrip("/")
 
 
-def colab_address(repository: str, page: str) -> str:
-    """Return where Colab opens the notebook of a page; empty unless the repository is on GitHub.
+def colab_address(repository: str, notebook: str) -> str:
+    """Return where Colab opens a notebook; empty unless the repository is on GitHub.
 
     Example:
-        >>> colab_address("https://github.com/OWNER/NAME", "algorithms/attention")
-        'https://colab.research.google.com/github/OWNER/NAME/blob/notebooks/book/algorithms/attention.ipynb'
-        >>> colab_address("https://example.org/OWNER/NAME", "algorithms/attention")
+        >>> colab_address("https://github.com/OWNER/NAME", "book/notation")
+        'https://colab.research.google.com/github/OWNER/NAME/blob/notebooks/book/notation.ipynb'
+        >>> colab_address("https://example.org/OWNER/NAME", "book/notation")
         ''
     """
     match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", repository)
     if not match:
         return ""
-    place = f"{match[1]}/blob/{NOTEBOOKS_BRANCH}/book/{page}.ipynb"
+    place = f"{match[1]}/blob/{NOTEBOOKS_BRANCH}/{notebook}.ipynb"
     return f"https://colab.research.google.com/github/{place}"
 
 
@@ -85,7 +86,7 @@ def add_colab_button(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Add a button that opens the notebook of this page in Colab, where there is an address."""
-    address = colab_address(app.config.course_repository, page)
+    address = colab_address(app.config.course_repository, f"book/{page}")
     if address and context.get("ipynb_source"):
         button = {
             "type": "link",
@@ -96,6 +97,19 @@ def add_colab_button(
             "label": "open-in-colab",
         }
         context["header_buttons"].insert(0, button)
+
+
+def add_colab_to_exercises(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Follow each link to the notebook of an exercise by one that opens it in Colab."""
+    for link in list(doctree.findall(addnodes.download_reference)):
+        match = re.search(r"exercises/(?P<name>.+)\.ipynb$", link["reftarget"])
+        address = match and colab_address(
+            app.config.course_repository, f"exercises/{match['name']}"
+        )
+        if address:
+            colab = nodes.reference("", "open in Colab", refuri=address, internal=False)
+            place = link.parent.index(link) + 1
+            link.parent[place:place] = [nodes.Text(" ("), colab, nodes.Text(")")]
 
 
 def describe_diagrams(app: Sphinx, doctree: nodes.document) -> None:
@@ -116,6 +130,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("comments_config", {}, "html")
     app.connect("config-inited", add_repository_links)
     app.connect("doctree-read", describe_diagrams)
+    app.connect("doctree-resolved", add_colab_to_exercises)
     # The theme builds its header buttons at 501: the notebook is offered before, Colab added after.
     app.connect("html-page-context", offer_notebook, priority=400)
     app.connect("html-page-context", add_colab_button, priority=900)

@@ -123,7 +123,7 @@ def install_assets(book: Path, say: Say = print) -> Path:
     for file in inputs:
         if not file.is_file():
             raise CourseError(f"{file}: no such file; restore it with git.")
-    wanted = _digest([*inputs, Path(__file__)])
+    wanted = _digest(inputs, [repr(_ASSETS)])
     stamp = vendor / "installed-from.txt"
     if stamp.is_file() and stamp.read_text() == wanted:
         return vendor
@@ -275,9 +275,9 @@ def _environment() -> dict[str, str]:
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EXECUTING = re.compile(r"(?P<page>\S+)\.md: Executing notebook")
 _EXECUTED = re.compile(r"Executed notebook in (?P<seconds>[\d.]+) seconds")
-# TensorFlow's own `WARNING: All log messages ...` comes from a kernel and is no warning of the build.
+# A kernel passes on what TensorFlow says about its own log: that is no warning of the build.
 _PROBLEM = re.compile(
-    r"(WARNING|ERROR|SEVERE|CRITICAL): (?!All log messages)|Exception occurred:|(E|e)rror:$"
+    r"(WARNING|ERROR|SEVERE|CRITICAL): (?!All log messages)|Exception occurred:|[Ee]rror:$"
 )
 _PROGRESS = re.compile(
     r"\S+\.md: Execut|reading sources|looking for|pickling|checking consistency|preparing documents"

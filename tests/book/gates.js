@@ -1,6 +1,6 @@
 // The gates of a page, run inside it. Each returns a list of sentences; an empty list is a good page.
 window.gates = (() => {
-  const article = () => document.querySelector("article") || document.body;
+  const article = () => document.querySelector("article") || document.querySelector("main");
   const visible = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true });
   const what = (e) => {
     const text = (e.textContent || "").trim().replace(/\s+/g, " ").slice(0, 40);
@@ -47,6 +47,12 @@ window.gates = (() => {
     for (const e of article().querySelectorAll("*")) {
       if (e.closest("svg, mjx-container, .sd-tab-set > input") || !visible(e)) continue;
       const style = getComputedStyle(e);
+      if (e.matches("span.math")) {
+        // Beside the formula lies its invisible text for screen readers: measure the formula alone.
+        const drawn = e.querySelector("mjx-math");
+        if (drawn && drawn.getBoundingClientRect().right > e.getBoundingClientRect().right + 1) found.push(`cut off: ${what(e)}`);
+        continue;
+      }
       if (["hidden", "clip"].includes(style.overflowX) && e.clientWidth > 1 && e.scrollWidth > e.clientWidth + 1)
         found.push(`cut off: ${what(e)}`);
     }

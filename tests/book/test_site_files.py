@@ -52,6 +52,7 @@ def broken_links(site: Path) -> list[str]:
     soups = {
         path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
         for path in site.rglob("*.html")
+        if "_static" not in path.parts
     }
     anchors = {
         path: {tag[key] for key in ("id", "name") for tag in soup.find_all(attrs={key: True})}

@@ -112,8 +112,10 @@ def use_style() -> None:
     matplotlib.rcParams.update(STYLE)
     shell = _ipython_shell()
     if shell is not None:
-        # The MIME bundle comes before all other representations of a figure, in whatever order
-        # IPython sets up its own support for matplotlib.
+        from matplotlib_inline.config import InlineBackend
+
+        # No PNG beside the SVG, whether IPython has set up its support for matplotlib or will.
+        InlineBackend.instance(parent=shell).figure_formats = set()
         shell.display_formatter.mimebundle_formatter.for_type(Figure, _mimebundle)
 
 
