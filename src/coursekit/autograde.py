@@ -18,29 +18,20 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 from coursekit.errors import CourseError
 from coursekit.execution import KERNEL_ARGUMENTS, SECONDS_PER_CELL
 
-__all__ = ["Course", "Error", "Graded", "grade_all", "stock_configuration"]
-
-
-@dataclass(frozen=True)
-class Error:
-    """An error that a cell ended with."""
-
-    cell: str
-    name: str
-    message: str
-    graded: bool
+__all__ = ["Course", "Graded", "grade_all"]
 
 
 @dataclass(frozen=True)
@@ -50,35 +41,19 @@ class Graded:
     Args:
         scores: Points by `grade_id` of the cells that it graded by running them.
         maxima: What these cells are worth.
-        errors: The errors of all cells, in order.
-        output: Everything that the cells printed, errors included.
+        messages: What the errors say, by `grade_id`, or by number where a cell has none.
+        output: Everything that the cells show, errors included.
     """
 
     scores: dict[str, float]
     maxima: dict[str, float]
-    errors: tuple[Error, ...]
+    messages: dict[str, str]
     output: str
 
     @property
     def score(self) -> float:
         """All points together."""
         return sum(self.scores.values())
-
-    def message(self, cell: str) -> str:
-        """What the cell's error says; empty when it has none."""
-        return " ".join(error.message for error in self.errors if error.cell == cell)
-
-
-def stock_configuration(folder: Path) -> Any:
-    """Configure nbgrader for a course in a folder, away from the machine's own exchange."""
-    from traitlets.config import Config
-
-    configuration = Config()
-    configuration.CourseDirectory.root = str(folder)
-    configuration.CourseDirectory.course_id = "course"
-    configuration.Exchange.root = str(folder / "exchange")
-    configuration.Execute.timeout = SECONDS_PER_CELL
-    return configuration
 
 
 class Course:
@@ -108,7 +83,11 @@ class Course:
         self._folder = tempfile.TemporaryDirectory(prefix="course-", dir=parent)
         self.root = Path(self._folder.name).resolve()
         self._write(self.root / "source", source)
-        configuration = stock_configuration(self.root)
+        configuration = Config()
+        configuration.CourseDirectory.root = str(self.root)
+        configuration.CourseDirectory.course_id = "course"
+        configuration.Exchange.root = str(self.root / "exchange")  # Not the machine's own.
+        configuration.Execute.timeout = SECONDS_PER_CELL
         if not gradebook:  # What `nbgrader generate_assignment --no-db` sets.
             configuration.SaveCells.enabled = False
             configuration.GenerateAssignment.no_database = True
@@ -154,18 +133,20 @@ class Course:
             warnings.simplefilter("ignore")
             with self._api.gradebook as gradebook:
                 [graded] = gradebook.find_submission(self.assignment, student).notebooks
-                # Cells that wait for a person have no automatic score.
-                grades = [
-                    (grade.cell.name, grade.auto_score, grade.cell.max_score)
+                grades = {
+                    grade.cell.name: (float(grade.auto_score or 0), float(grade.cell.max_score))
                     for grade in graded.grades
-                    if not grade.needs_manual_grade and not _is_answer(notebook, grade.cell.name)
-                ]
-        errors = tuple(_errors(notebook))
+                }
+        for cell in notebook.cells:  # An answer that a person grades has no automatic score.
+            metadata = cell.metadata.get("nbgrader", {})
+            if metadata.get("grade") and metadata.get("solution"):
+                del grades[metadata["grade_id"]]
+        messages = dict(_messages(notebook))
         return Graded(
-            {name: float(score or 0) for name, score, _ in grades},
-            {name: float(maximum) for name, _, maximum in grades},
-            errors,
-            "\n".join([*_prints(notebook), *(error.message for error in errors)]),
+            {name: score for name, (score, _) in grades.items()},
+            {name: maximum for name, (_, maximum) in grades.items()},
+            messages,
+            "\n".join([*_prints(notebook), *messages.values()]),
         )
 
     def feedback(self, student: str) -> str:
@@ -183,7 +164,8 @@ class Course:
             log = f"{result.get('error', '')}\n{result.get('log', '')}".splitlines()
             reasons = [line for line in log if line.strip() and not line.startswith("[")]
             reason = reasons[-1].strip() if reasons else "no reason given"
-            raise CourseError(f"{self.assignment}: nbgrader {step} failed ({reason}).")
+            what = " of ".join([step, *arguments[1:]])
+            raise CourseError(f"{self.assignment}: nbgrader {what} failed ({reason}).")
 
     def _write(self, folder: Path, notebook: NotebookNode) -> None:
         path = folder / self.assignment / f"{self.notebook}.ipynb"
@@ -213,26 +195,35 @@ def grade_all(
             most 8. With 1, everything happens in this process.
     """
     workers = min(workers or min(os.cpu_count() or 1, 8), len(submissions))
+    students = {
+        f"{number:03}-{re.sub(r'[^A-Za-z0-9]+', '-', name)}": name
+        for number, name in enumerate(submissions, 1)
+    }
     if workers <= 1:
         with Course(source, assignment, notebook) as course:
             course.release()
-            for number, (name, submitted) in enumerate(submissions.items()):
-                yield name, course.grade(f"student-{number}", submitted)
+            for student, name in students.items():
+                yield name, course.grade(student, submissions[name])
         return
-    with tempfile.TemporaryDirectory(prefix="courses-") as folder:
-        pool = ProcessPoolExecutor(
+    with (
+        tempfile.TemporaryDirectory(prefix="courses-") as folder,
+        ProcessPoolExecutor(
             workers, get_context("spawn"), _open, (source, assignment, notebook, Path(folder))
-        )
-        with pool:
-            futures = {
-                pool.submit(_grade, f"student-{number}", submitted): name
-                for number, (name, submitted) in enumerate(submissions.items())
-            }
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        ) as pool,
+    ):
+        futures = {
+            pool.submit(_grade, student, submissions[name]): name
+            for student, name in students.items()
+        }
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise CourseError(
+                f"{assignment}: a grading process died; is there enough memory and disk?"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 # The course of a worker process: opened once, used for each of its submissions.
@@ -253,26 +244,12 @@ def _grade(student: str, submitted: NotebookNode) -> Graded:
     return _course.grade(student, submitted)
 
 
-def _is_answer(notebook: NotebookNode, grade_id: str) -> bool:
-    """Whether the graded cell is one that the student writes and a person grades."""
-    return any(
-        cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id
-        and cell.metadata.nbgrader.get("solution")
-        for cell in notebook.cells
-    )
-
-
-def _errors(notebook: NotebookNode) -> Iterator[Error]:
+def _messages(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
     for index, cell in enumerate(notebook.cells):
-        metadata = cell.metadata.get("nbgrader", {})
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                yield Error(
-                    metadata.get("grade_id") or str(index + 1),
-                    output.ename,
-                    " ".join(_plain(f"{output.ename}: {output.evalue}").split()),
-                    bool(metadata.get("grade")),
-                )
+                name = cell.metadata.get("nbgrader", {}).get("grade_id") or str(index + 1)
+                yield name, " ".join(_plain(f"{output.ename}: {output.evalue}").split())
 
 
 def _prints(notebook: NotebookNode) -> Iterator[str]:

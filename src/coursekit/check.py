@@ -256,7 +256,7 @@ def _variant(exercise: Exercise, variant: Variant, graded: Graded) -> Iterator[F
     for cell in variant.broken:
         if graded.scores.get(cell, 0.0) >= maxima[cell]:
             yield _scored(variant, cell, graded, "so the mutant survives; sharpen the check")
-    messages = [graded.message(cell) for cell in variant.broken]
+    messages = [graded.messages.get(cell, "") for cell in variant.broken]
     if variant.says and not any(variant.says in message for message in messages):
         heard = next(filter(None, messages), "nothing")
         problem = f"no broken cell says {variant.says!r}; heard: {_short(heard)}"
@@ -265,7 +265,7 @@ def _variant(exercise: Exercise, variant: Variant, graded: Graded) -> Iterator[F
 
 def _scored(variant: Variant, cell: str, graded: Graded, rest: str) -> Finding:
     score = graded.scores.get(cell)
-    heard = _short(graded.message(cell))
+    heard = _short(graded.messages.get(cell, ""))
     problem = f"scores {'nothing' if score is None else f'{score:g}'}, {rest}" + (
         f"; heard: {heard}" if heard else "."
     )

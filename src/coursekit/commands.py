@@ -154,7 +154,10 @@ def check(
 
     repository = Repository.find()
     reports = []
-    for exercise in find_exercises(repository, names or ()):
+    exercises = find_exercises(repository, names or ())
+    if not exercises:
+        raise CourseError("solutions/: no exercise here, so nothing was checked.")
+    for exercise in exercises:
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
