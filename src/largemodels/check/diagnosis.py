@@ -62,8 +62,9 @@ def _shape(actual: NDArray, expected: NDArray, equal: Equal) -> str | None:
                 "the numbers are right, the axes are not: look for `keepdims=True` "
                 "(missing, or one too many) or a `reshape`."
             )
-    if actual.ndim == 2 and actual.shape[0] == actual.shape[1] == expected.size:
-        n = expected.size
+    n = expected.size
+    # Entry (i, j) of such a table mixes row i with row j, so its diagonal is what was meant.
+    if actual.shape == (n, n) and equal(np.diagonal(actual), expected.ravel()):
         return f"broadcasting: shapes ({n}, 1) and ({n},) together give ({n}, {n})."
     if actual.ndim > expected.ndim:
         for axis in range(actual.ndim):
@@ -72,7 +73,8 @@ def _shape(actual: NDArray, expected: NDArray, equal: Equal) -> str | None:
                     return f"the sum over axis {axis} is missing."
                 if equal(actual.mean(axis=axis, keepdims=keepdims), expected):
                     return f"the mean over axis {axis} is missing."
-    if actual.size and equal(actual.sum(), expected.sum()):
+    # A total of zero is no evidence: every row of a gradient of softmax has it.
+    if equal(actual.sum(), expected.sum()) and not equal(expected.sum(), np.zeros(())):
         if actual.ndim == 0:
             return "you summed over every axis."
         return "you summed over the wrong axis."

@@ -125,6 +125,8 @@ def test_a_slip_is_named(slip):
         (np.sin(X), X),
         (LOGITS @ np.ones((3, 2)), GRAD[:, :2] + 3),
         (np.zeros((7, 2)), X),
+        (np.zeros(7), X - X.mean()),
+        (X @ X.T, X[:, 0]),
         (GRAD.mean(axis=1) + 1, GRAD.sum(axis=0)),
         (3.14159, 2.71828),
     ],
