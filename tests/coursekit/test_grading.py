@@ -2,19 +2,12 @@
 
 import html
 import re
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from nbformat import NotebookNode
 
 from coursekit.autograde import Course
-from coursekit.exercises import Exercise, find_exercises
+from coursekit.exercises import Exercise
 from coursekit.release import release_notebook, source_notebook
 from coursekit.repository import Repository
 from coursekit.variants import Variant, submission, variants
-
-REPOSITORY = Repository.find(Path(__file__))
 
 
 def variant(exercise: Exercise, kind: str) -> Variant:
@@ -26,49 +19,26 @@ def plain(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", "", page)).split())
 
 
-@pytest.fixture(scope="module", params=find_exercises(REPOSITORY), ids=lambda e: e.name)
-def exercise(request: pytest.FixtureRequest) -> Exercise:
-    """Each exercise of the course."""
-    return request.param
+def test_a_student_gets_score_and_message(tiny: Exercise, course: Repository) -> None:
+    source = source_notebook(course, tiny)
+    right, wrong = variant(tiny, "reference"), variant(tiny, "mutant")
+    with Course(source, tiny.name, tiny.topic) as grading:
+        release = grading.release()
 
+        graded = grading.grade("right", submission(release, right))
+        assert graded.scores == graded.maxima == {"mean-check": 60, "centre-check": 40}
+        assert graded.messages == {}
+        feedback = plain(grading.feedback("right"))
+        assert "tiny (Score: 100.0 / 110.0)" in feedback
+        assert "AssertionError" not in feedback
 
-@pytest.fixture(scope="module")
-def release(exercise: Exercise) -> NotebookNode:
-    """What students get."""
-    return release_notebook(source_notebook(REPOSITORY, exercise), exercise)
-
-
-@pytest.fixture(scope="module")
-def grading(exercise: Exercise) -> Iterator[Course]:
-    """A grade book for it."""
-    with Course(source_notebook(REPOSITORY, exercise), exercise.name, exercise.topic) as course:
-        course.release()
-        yield course
-
-
-def test_a_right_answer_scores_full_marks(
-    exercise: Exercise, release: NotebookNode, grading: Course
-) -> None:
-    graded = grading.grade("right", submission(release, variant(exercise, "reference")))
-    assert graded.score == 100
-    assert graded.scores == graded.maxima
-    assert graded.messages == {}
-    feedback = plain(grading.feedback("right"))
-    assert f"{exercise.topic} (Score: 100.0 /" in feedback
-    assert variant(exercise, "mutant").says not in feedback
-
-
-def test_a_wrong_answer_is_told_what_is_wrong(
-    exercise: Exercise, release: NotebookNode, grading: Course
-) -> None:
-    mutant = variant(exercise, "mutant")
-    graded = grading.grade("wrong", submission(release, mutant))
-    broken = mutant.broken[0]
-    assert graded.scores[broken] < graded.maxima[broken]
-    assert 0 < graded.score < 100
-    feedback = plain(grading.feedback("wrong"))
-    assert mutant.says in feedback, "the feedback does not show the message"
-    assert f"(Score: {graded.score:.1f} /" in feedback
+        graded = grading.grade("wrong", submission(release, wrong))
+        assert graded.scores == {"mean-check": 60, "centre-check": 0}
+        assert graded.score == 60
+        assert graded.messages == {"centre-check": f"AssertionError: {wrong.says}"}
+        feedback = plain(grading.feedback("wrong"))
+        assert "tiny (Score: 60.0 / 110.0)" in feedback
+        assert f"AssertionError: {wrong.says}" in feedback
 
 
 def test_a_warning_costs_nothing(tiny: Exercise, course: Repository) -> None:
