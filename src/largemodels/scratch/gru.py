@@ -81,7 +81,7 @@ class GRU(RecurrentLayer):
         r, z, n = self._blocks(a)
         h = self._states("h0", h0, a)  # (T + 1, N, H)
         m = np.empty_like(h[1:])
-        w_hh = self.weight_hh_l0.data.T
+        w_hh = np.ascontiguousarray(self.weight_hh_l0.data.T)  # In order in memory, for T products.
         for t in range(len(x)):
             from_state = h[t] @ w_hh  # (N, H) @ (H, 3 H) -> (N, 3 H)
             from_state += b_hh

@@ -91,7 +91,7 @@ class LSTM(RecurrentLayer):
         h = self._states("h0", h0, a)  # (T + 1, N, H)
         c = self._states("c0", c0, a)
         tanh_c = np.empty_like(c[1:])
-        w_hh = self.weight_hh_l0.data.T
+        w_hh = np.ascontiguousarray(self.weight_hh_l0.data.T)  # In order in memory, for T products.
         for t in range(len(x)):
             a[t] += h[t] @ w_hh  # (N, H) @ (H, 4 H) -> (N, 4 H)
             sigmoid_(i[t])

@@ -99,10 +99,11 @@ class RecurrentLayer(Layer):
 
     def _project(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
         """Return W_ih xₜ + bias for all steps at once, shape (T, N, gates · H)."""
-        steps, n, _ = x.shape
-        a = x.reshape(steps * n, -1) @ self.weight_ih_l0.data.T  # (T N, I) @ (I, G) -> (T N, G)
+        steps, n, input_size = x.shape
+        rows = x.reshape(steps * n, input_size)  # (T, N, I) -> (T N, I)
+        a = rows @ self.weight_ih_l0.data.T  # (T N, I) @ (I, G) -> (T N, G)
         a += bias
-        return a.reshape(steps, n, -1)  # (T N, G) -> (T, N, G)
+        return a.reshape(steps, n, len(bias))  # (T N, G) -> (T, N, G)
 
     def _states(self, name: str, initial: np.ndarray | None, a: np.ndarray) -> np.ndarray:
         """Return room for T + 1 states, shape (T + 1, N, H); the first one is the initial state."""
@@ -147,18 +148,18 @@ class RecurrentLayer(Layer):
             grad_ih: ∂L/∂(W_ih xₜ + b_ih), shape (T, N, gates · H).
             grad_hh: ∂L/∂(W_hh hₜ₋₁ + b_hh), the same shape.
         """
-        steps, n, _ = x.shape
-        grad_ih = grad_ih.reshape(steps * n, -1)  # (T, N, G) -> (T N, G)
-        grad_hh = grad_hh.reshape(steps * n, -1)
-        h_before = h[:-1].reshape(steps * n, -1)  # (T, N, H) -> (T N, H)
-        # (G, T N) @ (T N, I) -> (G, I), and the same with H.
-        self.weight_ih_l0.grad = grad_ih.T @ x.reshape(steps * n, -1)
-        self.weight_hh_l0.grad = grad_hh.T @ h_before
+        shape = x.shape
+        x, h_before, grad_ih, grad_hh = (
+            array.reshape(shape[0] * shape[1], array.shape[2])  # (T, N, ...) -> (T N, ...)
+            for array in (x, h[:-1], grad_ih, grad_hh)
+        )
+        self.weight_ih_l0.grad = grad_ih.T @ x  # (G, T N) @ (T N, I) -> (G, I)
+        self.weight_hh_l0.grad = grad_hh.T @ h_before  # (G, T N) @ (T N, H) -> (G, H)
         if self.bias_ih_l0 is not None and self.bias_hh_l0 is not None:
             self.bias_ih_l0.grad = grad_ih.sum(axis=0)  # (T N, G) -> (G,)
             self.bias_hh_l0.grad = grad_hh.sum(axis=0)
         grad_x = grad_ih @ self.weight_ih_l0.data  # (T N, G) @ (G, I) -> (T N, I)
-        return grad_x.reshape(steps, n, -1).swapaxes(0, 1)  # -> (T, N, I) -> (N, T, I)
+        return grad_x.reshape(shape).swapaxes(0, 1)  # (T N, I) -> (T, N, I) -> (N, T, I)
 
 
 def sigmoid_(x: np.ndarray) -> None:
@@ -233,7 +234,7 @@ class RNN(RecurrentLayer):
         b_ih, b_hh = self._biases()
         a = self._project(x, b_ih + b_hh)  # (T, N, H)
         h = self._states("h0", h0, a)  # (T + 1, N, H)
-        w_hh = self.weight_hh_l0.data.T
+        w_hh = np.ascontiguousarray(self.weight_hh_l0.data.T)  # In order in memory, for T products.
         for t in range(len(x)):
             a[t] += h[t] @ w_hh  # (N, H) @ (H, H) -> (N, H)
             np.tanh(a[t], out=h[t + 1])

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from largemodels.scratch.activations import log_softmax
-from largemodels.scratch.beam_search import beam_search
-from largemodels.scratch.generation import generate_greedy
+from largemodels.scratch import beam_search, generate_greedy, log_softmax
 
 
 def history_model(v: int, seed: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -6,9 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from largemodels.scratch import Parameter
-from largemodels.scratch.clipping import clip_grad_norm
-from largemodels.scratch.recurrent import RNN
+from largemodels.scratch import RNN, Parameter, clip_grad_norm
 
 
 def parameter(grad: np.ndarray | None, shape: tuple[int, ...] = (2,)) -> Parameter:

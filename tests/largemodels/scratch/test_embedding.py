@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from largemodels.scratch.embedding import Embedding
+from largemodels.scratch import Embedding
 
 
 def assert_equal(ours: np.ndarray, theirs: torch.Tensor) -> None:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from largemodels.scratch.activations import softmax
-from largemodels.scratch.generation import (
+from largemodels.scratch import (
     generate,
     generate_greedy,
     next_token_probabilities,
+    softmax,
     top_k_filter,
     top_p_filter,
 )

@@ -9,10 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from largemodels.scratch import Layer, gradient_check
-from largemodels.scratch.gru import GRU
-from largemodels.scratch.lstm import LSTM
-from largemodels.scratch.recurrent import RNN, RecurrentLayer
+from largemodels.scratch import GRU, LSTM, RNN, Layer, gradient_check
+from largemodels.scratch.recurrent import RecurrentLayer
 
 LAYERS = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
 by_name = pytest.mark.parametrize("name", LAYERS)
@@ -282,6 +280,15 @@ def test_dtype_is_kept_and_inputs_stay_untouched(name: str, dtype: type) -> None
     again = [again_x, *as_list(again_initial), *(p.grad for p in layer.parameters())]
     for a, b in zip(again, first[1 + len(as_list(last)) :], strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@by_name
+def test_an_empty_batch_has_empty_outputs_and_gradients_of_zero(name: str) -> None:
+    layer = make(name, 3, 4)
+    output, last = layer(np.zeros((0, 5, 3)))
+    grad_x, _ = layer.backward(output)
+    assert (output.shape, as_list(last)[0].shape, grad_x.shape) == ((0, 5, 4), (1, 0, 4), (0, 5, 3))
+    assert not any(parameter.grad.any() for parameter in layer.parameters())
 
 
 @by_name

@@ -10,13 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from largemodels.scratch import Adam, BCEWithLogitsLoss, CrossEntropyLoss, Layer, fit
-from largemodels.scratch.clipping import clip_grad_norm
-from largemodels.scratch.generation import generate_greedy
-from largemodels.scratch.gru import GRU
-from largemodels.scratch.lstm import LSTM
-from largemodels.scratch.recurrent import RNN
-from largemodels.scratch.sequence_models import CharRNN, LSTMClassifier
+from largemodels.scratch import (
+    GRU,
+    LSTM,
+    RNN,
+    Adam,
+    BCEWithLogitsLoss,
+    CharRNN,
+    CrossEntropyLoss,
+    Layer,
+    LSTMClassifier,
+    clip_grad_norm,
+    fit,
+    generate_greedy,
+)
 
 RECURRENT = [RNN, LSTM, GRU]
 
