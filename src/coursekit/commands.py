@@ -32,7 +32,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAMES]...", help="Exercises, e.g. 01_backprop; all by default."),
+    typer.Argument(metavar="NAMES", help="Exercises, e.g. 01_backprop; all by default."),
 ]
 
 
@@ -87,7 +87,7 @@ def book(
 def notebooks(
     pages: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PAGES]...", help="Pages; all, and the exercises, by default."),
+        typer.Argument(metavar="PAGES", help="Pages; all, and the exercises, by default."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Where to write; build/notebooks by default.")

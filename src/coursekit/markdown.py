@@ -152,9 +152,6 @@ def to_markdown(text: str, links: Links) -> str:
 
     Raises:
         UnknownSyntaxError: A directive or role has no plain spelling.
-
-    Example:
-        A note becomes a quotation under a bold heading, `{math}` a block between `$$`.
     """
     lines = text.split("\n")
     result: list[str] = []

@@ -1,5 +1,6 @@
 """The generated set-up cell: one sentence or one installation, and nothing where all is there."""
 
+import doctest
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
+from coursekit import setup_cell as module
 from coursekit.execution import execute
 from coursekit.setup_cell import setup_cell
 
@@ -66,3 +68,8 @@ def test_a_failed_installation_is_one_sentence(tmp_path: Path) -> None:
         f"ModuleNotFoundError: `largemodels` could not be installed from {ADDRESS} "
         "(pip says why, above): mend that and run this cell again.\n"
     )
+
+
+def test_the_example_in_its_documentation() -> None:
+    failed, attempted = doctest.testmod(module)
+    assert (failed, attempted) == (0, 2)
