@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,14 @@ def build(root: Path, fresh: bool = False, say: Say | None = None) -> Path:
     """
     say = say or (lambda line: print(line, flush=True))
     started = time.perf_counter()
+    root = root.resolve()
     book, output = root / "book", root / "book" / "_build"
     if not (book / "_config.yml").is_file():
         raise CourseError(f"{book / '_config.yml'}: no such file; run this in your clone.")
+    if find_spec("jupyter_book") is None:
+        raise CourseError(
+            "jupyter-book: not installed; run `python -m pip install -e '.[book,grading]'`."
+        )
     install_assets(book, say)
 
     if fresh:
@@ -67,6 +73,10 @@ def build(root: Path, fresh: bool = False, say: Say | None = None) -> Path:
     if last != state | {"finished": True}:
         # Sphinx reads, and warns about, only what it does not remember.
         shutil.rmtree(output / ".doctrees", ignore_errors=True)
+    if last.get("made_with") != made_with:
+        # Of a page that left the table of contents nothing may stay behind.
+        for folder in ("html", "jupyter_execute"):
+            shutil.rmtree(output / folder, ignore_errors=True)
     _write_state(output, state | {"finished": False})
 
     problems = _run_jupyter_book(book, output / "build.log", say)
@@ -129,7 +139,10 @@ def install_assets(book: Path, say: Say = print) -> Path:
         return vendor
 
     say("fetching MathJax, mermaid and fonts for the site")
-    with tempfile.TemporaryDirectory(dir=assets, prefix=".fetching-") as temporary:
+    # On the same disk, so that the complete folder can be moved to its place in one step.
+    build = book.parent / "build"
+    build.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=build, prefix="assets-") as temporary:
         for file in inputs:
             shutil.copy(file, temporary)
         _npm_ci(Path(temporary), assets)
@@ -272,15 +285,15 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_EXECUTING = re.compile(r"(?P<page>\S+)\.md: Executing notebook")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_EXECUTING = re.compile(r"^(?P<page>.+)\.md: Executing notebook")
 _EXECUTED = re.compile(r"Executed notebook in (?P<seconds>[\d.]+) seconds")
 # A kernel passes on what TensorFlow says about its own log: that is no warning of the build.
 _PROBLEM = re.compile(
     r"(WARNING|ERROR|SEVERE|CRITICAL): (?!All log messages)|Exception occurred:|[Ee]rror:$"
 )
 _PROGRESS = re.compile(
-    r"\S+\.md: Execut|reading sources|looking for|pickling|checking consistency|preparing documents"
+    r".+\.md: Execut|reading sources|looking for|pickling|checking consistency|preparing"
     r"|writing output|copying|generating indices|highlighting|dumping|build (succeeded|finished)"
     r"|loading|updating|building|myst v|Running|Source Folder|Config Path|Output Path|={20}|\s*$"
 )
@@ -309,7 +322,7 @@ def _run_jupyter_book(book: Path, log: Path, say: Say) -> list[str]:
     ):
         assert process.stdout is not None
         for raw in process.stdout:
-            line = _COLOUR.sub("", raw).rstrip()
+            line = _COLOR.sub("", raw).rstrip()
             file.write(line + "\n")
             recent.append(line)
             if match := _EXECUTING.search(line):

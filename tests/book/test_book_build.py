@@ -18,15 +18,31 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 ---
 
 """
-INDEX = HEADER + "# A page\n\n```{code-cell} ipython3\nprint(6 * 7)\n```\n\nSee [](#part).\n"
-OTHER = (
-    "# Another page\n\n(part)=\n## Part\n\n{download}`the exercise <../exercises/01_a/a.ipynb>`\n"
-)
+INDEX = f"""{HEADER}
+# A page
+
+```{{code-cell}} ipython3
+import sys
+print(6 * 7)
+print(sys.executable)
+```
+
+See [](#part).
+"""
+OTHER = """# Another page
+
+(part)=
+## Part
+
+{download}`the exercise <../exercises/01_a/a.ipynb>`
+"""
 
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A course of two pages, with the real configuration, extension and assets."""
+    tmp_path = tmp_path / "a clone"  # A path with a space in it.
+    tmp_path.mkdir()
     monkeypatch.setenv("LARGEMODELS_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("LARGEMODELS_REPOSITORY", raising=False)
     real, pages = ROOT / "book", tmp_path / "book"
@@ -78,7 +94,8 @@ def test_pages_are_executed_again_only_for_a_reason(clone, build, monkeypatch):
     said = build()
     assert "executed  index" in said
     assert f"open   {index}" in said
-    assert "42" in index.read_text(encoding="utf-8")
+    shown = BeautifulSoup(index.read_text(encoding="utf-8"), "html.parser").get_text()
+    assert f"42\n{sys.executable}" in shown  # The kernel is the one beside this Python.
     assert book.finished_site(clone) == index.parent
 
     assert "executing" not in build()
@@ -92,6 +109,12 @@ def test_pages_are_executed_again_only_for_a_reason(clone, build, monkeypatch):
     assert "executed  index" in build()
     assert "executing" not in build()
     assert "executed  index" in build(fresh=True)
+
+    (clone / "book" / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (clone / "book" / "index.md").write_text(INDEX.replace("See [](#part).", ""))
+    build()
+    assert index.exists()
+    assert not (index.parent / "other.html").exists()
 
 
 @pytest.mark.slow
