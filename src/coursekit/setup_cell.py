@@ -8,7 +8,7 @@ __all__ = ["SETUP_TAG", "setup_cell"]
 SETUP_TAG = "setup"
 
 _CELL = """\
-# Generated from {source} by `{command}`: change that file, not this one.
+# Generated from {source} by `{command}`: edit that file, not this one.
 # Set-up: in Colab this cell installs the course; where that is done, it does nothing.
 import importlib.util
 
@@ -43,7 +43,7 @@ def setup_cell(source: str, command: str, address: str) -> NotebookNode:
     Example:
         >>> cell = setup_cell("book/a.md", "course notebooks", "https://example.org/course")
         >>> print(cell.source)  # doctest: +ELLIPSIS
-        # Generated from book/a.md by `course notebooks`: change that file, not this one.
+        # Generated from book/a.md by `course notebooks`: edit that file, not this one.
         # Set-up: in Colab this cell installs the course; where that is done, it does nothing.
         import importlib.util
         ...
