@@ -10,10 +10,14 @@ refuse_while_grading(__name__)
 # ruff: noqa: E402  (the guard comes first)
 from largemodels.scratch.activations import (
     Identity,
+    LeakyReLU,
+    LogSoftmax,
     ReLU,
     Sigmoid,
+    Softmax,
     Tanh,
     identity,
+    leaky_relu,
     log_softmax,
     relu,
     sigmoid,
@@ -25,6 +29,10 @@ from largemodels.scratch.blocks import InceptionBlock, ResidualBlock
 from largemodels.scratch.clipping import clip_grad_norm
 from largemodels.scratch.convolution import Conv2d
 from largemodels.scratch.embedding import Embedding
+from largemodels.scratch.gelu import (
+    GELU,
+    gelu,
+)
 from largemodels.scratch.generation import (
     generate,
     generate_greedy,
@@ -51,6 +59,7 @@ from largemodels.scratch.sequence_models import CharRNN, LSTMClassifier
 from largemodels.scratch.training import History, evaluate, fit
 
 __all__ = [
+    "GELU",
     "GRU",
     "LSTM",
     "MLP",
@@ -73,7 +82,9 @@ __all__ = [
     "LSTMClassifier",
     "Layer",
     "LeNet",
+    "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Loss",
     "MSELoss",
     "MaxPool2d",
@@ -83,16 +94,19 @@ __all__ = [
     "ResidualBlock",
     "Sequential",
     "Sigmoid",
+    "Softmax",
     "Tanh",
     "beam_search",
     "clip_grad_norm",
     "evaluate",
     "fit",
+    "gelu",
     "generate",
     "generate_greedy",
     "gradient_check",
     "gradient_check_loss",
     "identity",
+    "leaky_relu",
     "log_softmax",
     "next_token_probabilities",
     "relu",

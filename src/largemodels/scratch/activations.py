@@ -11,10 +11,14 @@ from largemodels.scratch.layer import Layer, check_shape
 
 __all__ = [
     "Identity",
+    "LeakyReLU",
+    "LogSoftmax",
     "ReLU",
     "Sigmoid",
+    "Softmax",
     "Tanh",
     "identity",
+    "leaky_relu",
     "log_softmax",
     "relu",
     "sigmoid",
@@ -87,6 +91,26 @@ def relu(x: np.ndarray) -> np.ndarray:
         array([0., 0., 2.])
     """
     return np.maximum(x, 0)
+
+
+def leaky_relu(x: np.ndarray, negative_slope: float = 0.01) -> np.ndarray:
+    """Keep what is positive and shrink the rest, so that no unit is ever cut off.
+
+    leaky_relu(x) = x where x > 0, otherwise α x
+
+    Args:
+        x: an array of any shape.
+        negative_slope: α.
+
+    Source:
+        Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
+        ICML 2013 workshop on deep learning for audio, speech and language processing.
+
+    Example:
+        >>> leaky_relu(np.array([-1.0, 0.0, 2.0]), negative_slope=0.1)
+        array([-0.1,  0. ,  2. ])
+    """
+    return np.where(x > 0, x, negative_slope * x)
 
 
 def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -223,3 +247,112 @@ class ReLU(Layer):
         x = self.saved
         check_shape("grad_output", grad_output, x.shape)
         return grad_output * (x > 0)
+
+
+class LeakyReLU(Layer):
+    """The layer of `leaky_relu`.
+
+    y = x where x > 0, otherwise α x,  ∂L/∂x = ∂L/∂y where x > 0, otherwise α ∂L/∂y
+
+    Args:
+        negative_slope: α.
+
+    Example:
+        >>> layer = LeakyReLU(negative_slope=0.1)
+        >>> layer(np.array([-1.0, 2.0]))
+        array([-0.1,  2. ])
+        >>> layer.backward(np.array([5.0, 5.0]))
+        array([0.5, 5. ])
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return leaky_relu(x)."""
+        self.saved = x
+        return leaky_relu(x, self.negative_slope)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
+        x = self.saved
+        check_shape("grad_output", grad_output, x.shape)
+        return np.where(x > 0, grad_output, self.negative_slope * grad_output)
+
+    def extra_repr(self) -> str:
+        """Return the setting, with the name that PyTorch uses."""
+        return f"negative_slope={self.negative_slope}"
+
+
+class Softmax(Layer):
+    """The layer of `softmax`.
+
+    y = softmax(x),  ∂L/∂xᵢ = yᵢ (∂L/∂yᵢ − Σⱼ ∂L/∂yⱼ yⱼ)
+
+    Before a `CrossEntropyLoss` leave it out: that loss takes logits.
+
+    Args:
+        axis: the axis of the classes; PyTorch calls it `dim`.
+
+    Example:
+        >>> layer = Softmax()
+        >>> layer(np.array([0.0, 0.0]))
+        array([0.5, 0.5])
+        >>> layer.backward(np.array([1.0, 0.0]))
+        array([ 0.25, -0.25])
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return softmax(x)."""
+        y = softmax(x, self.axis)
+        self.saved = y
+        return y
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
+        y = self.saved
+        check_shape("grad_output", grad_output, y.shape)
+        return y * (grad_output - (grad_output * y).sum(axis=self.axis, keepdims=True))
+
+    def extra_repr(self) -> str:
+        """Return the setting."""
+        return f"axis={self.axis}"
+
+
+class LogSoftmax(Layer):
+    """The layer of `log_softmax`.
+
+    y = log softmax(x),  ∂L/∂xᵢ = ∂L/∂yᵢ − softmax(x)ᵢ Σⱼ ∂L/∂yⱼ
+
+    Args:
+        axis: the axis of the classes; PyTorch calls it `dim`.
+
+    Example:
+        >>> layer = LogSoftmax()
+        >>> layer(np.array([1000.0, 0.0]))
+        array([    0., -1000.])
+        >>> layer.backward(np.array([0.0, 1.0]))
+        array([-1.,  1.])
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return log softmax(x)."""
+        y = log_softmax(x, self.axis)
+        self.saved = y
+        return y
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return ∂L/∂x from `grad_output` = ∂L/∂y."""
+        y = self.saved
+        check_shape("grad_output", grad_output, y.shape)
+        return grad_output - np.exp(y) * grad_output.sum(axis=self.axis, keepdims=True)
+
+    def extra_repr(self) -> str:
+        """Return the setting."""
+        return f"axis={self.axis}"

@@ -51,6 +51,10 @@ LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "Sigmoid": (lambda dtype: scratch.Sigmoid(), (4, 3, 2)),
     "Tanh": (lambda dtype: scratch.Tanh(), (4, 3, 2)),
     "ReLU": (lambda dtype: scratch.ReLU(), (4, 3, 2)),
+    "LeakyReLU": (lambda dtype: scratch.LeakyReLU(0.2), (4, 3, 2)),
+    "GELU": (lambda dtype: scratch.GELU(), (4, 3, 2)),
+    "Softmax": (lambda dtype: scratch.Softmax(), (4, 3, 2)),
+    "LogSoftmax": (lambda dtype: scratch.LogSoftmax(), (4, 3, 2)),
     "Linear": (lambda dtype: scratch.Linear(3, 2, dtype=dtype), (4, 3)),
     "Sequential": (
         lambda dtype: scratch.Sequential(
