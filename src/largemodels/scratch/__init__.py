@@ -52,6 +52,7 @@ from largemodels.scratch.linear import Linear
 from largemodels.scratch.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from largemodels.scratch.lstm import LSTM
 from largemodels.scratch.network import MLP, Sequential
+from largemodels.scratch.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
 from largemodels.scratch.optimizers import SGD, Adam, Optimizer
 from largemodels.scratch.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from largemodels.scratch.recurrent import RNN
@@ -68,6 +69,8 @@ __all__ = [
     "Adam",
     "AvgPool2d",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Beam",
     "CharRNN",
     "Conv2d",
@@ -81,6 +84,7 @@ __all__ = [
     "InceptionBlock",
     "LSTMClassifier",
     "Layer",
+    "LayerNorm",
     "LeNet",
     "LeakyReLU",
     "Linear",
@@ -90,6 +94,7 @@ __all__ = [
     "MaxPool2d",
     "Optimizer",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "ResidualBlock",
     "Sequential",

@@ -119,10 +119,12 @@ class Layer(Differentiable):
     backward:  from ∂L/∂y compute ∂L/∂θ, kept in each parameter's `grad`, and return ∂L/∂x
 
     A new layer assigns its `Parameter`s and its inner layers to attributes and defines `forward`
-    and `backward`. `backward` assigns gradients and does not add to older ones.
+    and `backward`. `backward` assigns gradients and does not add to older ones. Arrays that are
+    state but not learnt, such as running statistics, are attributes named in `buffer_names`.
 
     Attributes:
         training: `True` while the network learns, `False` while it is evaluated.
+        buffer_names: the names of the layer's own buffers.
 
     Example:
         >>> class Scale(Layer):
@@ -144,6 +146,7 @@ class Layer(Differentiable):
     """
 
     training = True
+    buffer_names: tuple[str, ...] = ()
 
     def named_children(self) -> list[tuple[str, Layer]]:
         """Return the inner layers with their names."""
@@ -163,21 +166,36 @@ class Layer(Differentiable):
         """Return all parameters, in the order of `named_parameters`."""
         return [parameter for _, parameter in self.named_parameters()]
 
+    def named_buffers(self) -> list[tuple[str, np.ndarray]]:
+        """Return all buffers with their names, in the order of `named_parameters`."""
+        own = [(name, getattr(self, name)) for name in self.buffer_names]
+        inner = [
+            (f"{child_name}.{name}", buffer)
+            for child_name, child in self.named_children()
+            for name, buffer in child.named_buffers()
+        ]
+        return own + inner
+
+    def _named_arrays(self) -> dict[str, np.ndarray]:
+        """Return what `state_dict` copies: the parameters' values and the buffers."""
+        parameters = {name: parameter.data for name, parameter in self.named_parameters()}
+        return parameters | dict(self.named_buffers())
+
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return a copy of all parameters' values by name, with the names that PyTorch uses."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        """Return a copy of all parameters' values and all buffers, with PyTorch's names."""
+        return {name: array.copy() for name, array in self._named_arrays().items()}
 
     def load_state_dict(self, state_dict: Mapping[str, np.ndarray]) -> None:
-        """Overwrite all parameters' values; nothing changes when a name or a shape is wrong."""
-        parameters = dict(self.named_parameters())
-        missing = sorted(parameters.keys() - state_dict.keys())
-        unexpected = sorted(state_dict.keys() - parameters.keys())
+        """Overwrite all parameters and buffers; nothing changes if a name or a shape is wrong."""
+        arrays = self._named_arrays()
+        missing = sorted(arrays.keys() - state_dict.keys())
+        unexpected = sorted(state_dict.keys() - arrays.keys())
         if missing or unexpected:
             raise ValueError(f"`state_dict` lacks {missing} and has the unexpected {unexpected}.")
-        for name, parameter in parameters.items():
-            check_shape(name, state_dict[name], parameter.data.shape)
-        for name, parameter in parameters.items():
-            parameter.data[...] = state_dict[name]
+        for name, array in arrays.items():
+            check_shape(name, state_dict[name], array.shape)
+        for name, array in arrays.items():
+            array[...] = state_dict[name]
 
     def train(self, mode: bool = True) -> Self:
         """Switch this layer and its inner layers to training, and return the layer."""
