@@ -12,7 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from docutils import nodes
+from jupyter_cache import get_cache
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -62,6 +64,33 @@ def add_repository_links(app: Sphinx, config: Config) -> None:
             "use_edit_page_button": True,
             "use_issues_button": True,
         }
+
+
+def restore_outputs(app: Sphinx, doctree: nodes.document) -> None:
+    """Give a notebook that came from the execution cache its outputs.
+
+    MyST-NB shows them on the page, but leaves them out of the notebook that it writes.
+    """
+    build = Path(app.outdir).parent
+    file = build / "jupyter_execute" / f"{app.env.docname}.ipynb"
+    if not file.is_file():
+        return
+    notebook = nbformat.read(file, as_version=4)
+    if any(cell.get("execution_count") for cell in notebook.cells):
+        return
+    try:
+        _, notebook = get_cache(build / ".jupyter_cache").merge_match_into_notebook(notebook)
+    except KeyError:  # The page failed, and MyST-NB has said so.
+        return
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            # What `glue` kept for the prose is shown there, and not below the cell.
+            cell.outputs = [
+                output
+                for output in cell.outputs
+                if not output.get("metadata", {}).get("scrapbook", {}).get("mime_prefix")
+            ]
+    file.write_text(to_text(notebook), encoding="utf-8")
 
 
 def offer_notebook(
@@ -129,6 +158,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # Jupyter Book sets this even where its comments extension, which we leave out, is not loaded.
     app.add_config_value("comments_config", {}, "html")
     app.connect("config-inited", add_repository_links)
+    app.connect("doctree-read", restore_outputs)
     app.connect("doctree-read", describe_diagrams)
     app.connect("doctree-resolved", add_colab_to_exercises)
     # The theme builds its header buttons at 501: the notebook is offered before, Colab added after.
