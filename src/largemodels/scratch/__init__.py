@@ -28,6 +28,7 @@ from largemodels.scratch.beam_search import Beam, beam_search
 from largemodels.scratch.blocks import InceptionBlock, ResidualBlock
 from largemodels.scratch.clipping import clip_grad_norm
 from largemodels.scratch.convolution import Conv2d
+from largemodels.scratch.dropout import Dropout
 from largemodels.scratch.embedding import Embedding
 from largemodels.scratch.gelu import (
     GELU,
@@ -75,6 +76,7 @@ __all__ = [
     "CharRNN",
     "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
     "Embedding",
     "Flatten",
     "GlobalAvgPool2d",

@@ -45,6 +45,25 @@ class OfTokens(Layer):
         return repr(self.layer)
 
 
+class SameDraw(Layer):
+    """A layer that draws random numbers, made to draw the same ones at each forward pass."""
+
+    def __init__(self, make: Callable[[np.random.Generator], Layer]) -> None:
+        self.rng = np.random.default_rng(0)
+        self.start = self.rng.bit_generator.state
+        self.layer = make(self.rng)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.rng.bit_generator.state = self.start
+        return self.layer(x)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        return self.layer.backward(grad_output)
+
+    def __repr__(self) -> str:
+        return repr(self.layer)
+
+
 # Each layer of `largemodels.scratch` with the shape of an input, in which no two sizes are equal.
 LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "Identity": (lambda dtype: scratch.Identity(), (4, 3, 2)),
@@ -93,6 +112,7 @@ LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "BatchNorm2d": (lambda dtype: scratch.BatchNorm2d(3, dtype=dtype), (4, 3, 2, 5)),
     "LayerNorm": (lambda dtype: scratch.LayerNorm((3, 2), dtype=dtype), (4, 5, 3, 2)),
     "RMSNorm": (lambda dtype: scratch.RMSNorm(3, dtype=dtype), (4, 2, 3)),
+    "Dropout": (lambda dtype: SameDraw(lambda rng: scratch.Dropout(0.4, rng=rng)), (4, 3, 2)),
 }
 all_layers = pytest.mark.parametrize("name", LAYERS)
 all_types = pytest.mark.parametrize("dtype", [np.float32, np.float64])
