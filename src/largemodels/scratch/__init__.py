@@ -24,6 +24,11 @@ from largemodels.scratch.activations import (
     softmax,
     tanh,
 )
+from largemodels.scratch.attention import (
+    MultiHeadAttention,
+    ScaledDotProductAttention,
+    scaled_dot_product_attention,
+)
 from largemodels.scratch.beam_search import Beam, beam_search
 from largemodels.scratch.blocks import InceptionBlock, ResidualBlock
 from largemodels.scratch.clipping import clip_grad_norm
@@ -94,11 +99,13 @@ __all__ = [
     "Loss",
     "MSELoss",
     "MaxPool2d",
+    "MultiHeadAttention",
     "Optimizer",
     "Parameter",
     "RMSNorm",
     "ReLU",
     "ResidualBlock",
+    "ScaledDotProductAttention",
     "Sequential",
     "Sigmoid",
     "Softmax",
@@ -117,6 +124,7 @@ __all__ = [
     "log_softmax",
     "next_token_probabilities",
     "relu",
+    "scaled_dot_product_attention",
     "sigmoid",
     "softmax",
     "tanh",

@@ -64,6 +64,23 @@ class SameDraw(Layer):
         return repr(self.layer)
 
 
+class ToItself(Layer):
+    """A layer of query, key and value, fed with three views of one input."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return self.layer(x, x[:, ::-1], 2 * x)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        grad_query, grad_key, grad_value = self.layer.backward(grad_output)
+        return grad_query + grad_key[:, ::-1] + 2 * grad_value
+
+    def __repr__(self) -> str:
+        return repr(self.layer)
+
+
 # Each layer of `largemodels.scratch` with the shape of an input, in which no two sizes are equal.
 LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "Identity": (lambda dtype: scratch.Identity(), (4, 3, 2)),
@@ -113,6 +130,14 @@ LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "LayerNorm": (lambda dtype: scratch.LayerNorm((3, 2), dtype=dtype), (4, 5, 3, 2)),
     "RMSNorm": (lambda dtype: scratch.RMSNorm(3, dtype=dtype), (4, 2, 3)),
     "Dropout": (lambda dtype: SameDraw(lambda rng: scratch.Dropout(0.4, rng=rng)), (4, 3, 2)),
+    "ScaledDotProductAttention": (
+        lambda dtype: ToItself(scratch.ScaledDotProductAttention()),
+        (4, 3, 2),
+    ),
+    "MultiHeadAttention": (
+        lambda dtype: ToItself(scratch.MultiHeadAttention(6, 2, dtype=dtype)),
+        (4, 3, 6),
+    ),
 }
 all_layers = pytest.mark.parametrize("name", LAYERS)
 all_types = pytest.mark.parametrize("dtype", [np.float32, np.float64])
