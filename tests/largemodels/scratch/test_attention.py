@@ -48,7 +48,7 @@ def test_scaled_dot_product_attention_equals_pytorch(
         rng.standard_normal((*batch, *shape))
         for shape in [(queries, features), (keys, features), (keys, value_features)]
     )
-    shapes = {"full": (*batch, queries, keys), "keys": (keys,), "queries": (queries, 1)}
+    shapes = {"full": (*batch, queries, keys), "keys": (1, keys), "queries": (queries, 1)}
     attn_mask = None if mask is None else rng.random(shapes[mask]) < 0.6
     layer = ScaledDotProductAttention()
     y = layer(query, key, value, attn_mask, is_causal)
