@@ -24,6 +24,7 @@ from largemodels.scratch.activations import (
     softmax,
     tanh,
 )
+from largemodels.scratch.adversarial import DiscriminatorLoss, GeneratorLoss
 from largemodels.scratch.attention import (
     MultiHeadAttention,
     ScaledDotProductAttention,
@@ -31,6 +32,7 @@ from largemodels.scratch.attention import (
 )
 from largemodels.scratch.beam_search import Beam, beam_search
 from largemodels.scratch.blocks import InceptionBlock, ResidualBlock
+from largemodels.scratch.classification_losses import FocalLoss, HingeLoss
 from largemodels.scratch.clipping import clip_grad_norm
 from largemodels.scratch.convolution import Conv2d
 from largemodels.scratch.dropout import Dropout
@@ -81,11 +83,15 @@ __all__ = [
     "CharRNN",
     "Conv2d",
     "CrossEntropyLoss",
+    "DiscriminatorLoss",
     "Dropout",
     "Embedding",
     "Flatten",
+    "FocalLoss",
+    "GeneratorLoss",
     "GlobalAvgPool2d",
     "GradientCheck",
+    "HingeLoss",
     "History",
     "Identity",
     "InceptionBlock",

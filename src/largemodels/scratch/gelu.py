@@ -1,6 +1,6 @@
 """GELU: the smooth activation of transformers.
 
-Taught in: book/algorithms/backpropagation.md
+Taught in: book/math/activation_functions.md
 """
 
 from __future__ import annotations

@@ -61,9 +61,20 @@ class CrossEntropyLoss(Loss):
 
     L = −1/N Σₙ log softmax(pₙ)[tₙ],  ∂L/∂p = (softmax(p) − onehot(t)) / N
 
+    A target may also give a probability to each class, for example a one-hot or a smoothed one:
+
+    L = −1/N Σₙ Σₖ tₙₖ log softmax(pₙ)ₖ,  ∂L/∂p = (softmax(p) − t) / N
+
+    With class weights, each log softmax(p)ₖ counts wₖ times. As in PyTorch, classes are then
+    averaged by their weights, with Σₙ w[tₙ] in place of N; probabilities still with N.
+
+    Args:
+        weight: the weights w of the classes, shape (C,), each at least 0; `None` takes ones.
+
     Raises:
-        ValueError: if `prediction` is not of shape (N, C), or `target` is not of shape (N,)
-            with integers from 0 to C − 1.
+        ValueError: if `prediction` is not of shape (N, C), or `target` is neither of shape (N,)
+            with integers from 0 to C − 1 nor of shape (N, C) with rows of probabilities, or if
+            the weights are negative, not of shape (C,) or 0 for all classes of the batch.
 
     Example:
         >>> loss = CrossEntropyLoss()
@@ -72,29 +83,59 @@ class CrossEntropyLoss(Loss):
         >>> loss.backward().round(4)
         array([[-0.0596,  0.0596],
                [ 0.25  , -0.25  ]])
+        >>> round(loss(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])), 4)
+        0.41
+        >>> loss = CrossEntropyLoss(weight=np.array([1.0, 3.0]))  # The second one counts thrice.
+        >>> round(loss(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1])), 4)
+        0.5516
     """
 
+    def __init__(self, weight: np.ndarray | None = None) -> None:
+        if weight is not None:
+            weight = np.array(weight)
+            if weight.ndim != 1 or not (weight >= 0).all():
+                raise ValueError(
+                    f"`weight` (={weight}) must have shape (C,) and be at least 0 everywhere."
+                )
+        self.weight = weight
+
     def forward(self, prediction: np.ndarray, target: np.ndarray) -> float:
-        """Return L for logits `prediction` (N, C) and integer classes `target` (N,)."""
+        """Return L for logits `prediction` (N, C) and classes (N,) or probabilities (N, C)."""
         if prediction.ndim != 2:
             raise ValueError(f"`prediction` must have shape (N, C), got {prediction.shape}.")
         _check_not_empty(prediction)
         n, c = prediction.shape
-        check_shape("target", target, (n,))
-        if not np.issubdtype(target.dtype, np.integer):
-            raise ValueError(f"`target` must hold integer classes, got {target.dtype}.")
-        _check_range(target, c - 1)
+        if target.ndim == 2 and np.issubdtype(target.dtype, np.floating):
+            _check_probabilities(target, prediction.shape)
+            target = self._weigh(target.astype(prediction.dtype))
+            count = n
+        else:
+            _check_classes(target, n, c)
+            one_hot = np.zeros_like(prediction)  # (N, C)
+            one_hot[np.arange(n), target] = 1
+            target = self._weigh(one_hot)
+            count = target.sum()
+            if count == 0:
+                raise ValueError(f"`weight` (={self.weight}) is 0 for all classes of the batch.")
         log_probabilities = log_softmax(prediction)  # (N, C)
-        self.saved = log_probabilities, target
-        return float(-log_probabilities[np.arange(n), target].mean())
+        self.saved = log_probabilities, target, count
+        # A class that does not count may be impossible: 0 · log 0 is 0 here, and not NaN.
+        counted = np.where(target == 0, 0, log_probabilities)
+        return float(-(target * counted).sum() / count)
 
     def backward(self) -> np.ndarray:
         """Return ∂L/∂prediction, shape (N, C)."""
-        log_probabilities, target = self.saved
-        n = len(target)
+        log_probabilities, target, count = self.saved
         grad = np.exp(log_probabilities)  # softmax(p)
-        grad[np.arange(n), target] -= 1  # softmax(p) − onehot(t)
-        return grad / n
+        grad *= target.sum(axis=1, keepdims=True)  # 1, if there are no class weights.
+        grad -= target  # softmax(p) − t
+        return grad / count
+
+    def _weigh(self, target: np.ndarray) -> np.ndarray:
+        if self.weight is None:
+            return target
+        check_shape("weight", self.weight, target.shape[1:])
+        return target * self.weight.astype(target.dtype)
 
     def classes(self, prediction: np.ndarray) -> np.ndarray:
         """Return the class with the largest logit, (N, C) -> (N,)."""
@@ -106,9 +147,15 @@ class BCEWithLogitsLoss(Loss):
 
     L = −1/M Σᵢ [tᵢ log σ(pᵢ) + (1 − tᵢ) log(1 − σ(pᵢ))],  ∂L/∂pᵢ = (σ(pᵢ) − tᵢ) / M
 
+    With a weight w of the positives, w tᵢ takes the place of the first tᵢ in L:
+    ∂L/∂pᵢ = ((1 − tᵢ + w tᵢ) σ(pᵢ) − w tᵢ) / M
+
+    Args:
+        pos_weight: w, how many times a positive counts; above 1 where positives are rare.
+
     Raises:
-        ValueError: if prediction and target differ in shape or are empty, or if a target is not
-            from 0 to 1.
+        ValueError: if prediction and target differ in shape or are empty, if a target is not
+            from 0 to 1, or if `pos_weight` is negative.
 
     Example:
         >>> loss = BCEWithLogitsLoss()
@@ -118,20 +165,27 @@ class BCEWithLogitsLoss(Loss):
         array([-0.25,  0.  ])
     """
 
+    def __init__(self, pos_weight: float = 1.0) -> None:
+        if not pos_weight >= 0:
+            raise ValueError(f"`pos_weight` (={pos_weight}) must be at least 0.")
+        self.pos_weight = pos_weight
+
     def forward(self, prediction: np.ndarray, target: np.ndarray) -> float:
         """Return L for logits `prediction` and `target` from 0 to 1, of the same shape."""
         _check_not_empty(prediction)
         check_shape("target", target, prediction.shape)
         _check_range(target, 1)
-        self.saved = prediction, target
+        positive = self.pos_weight * target
+        total = 1 - target + positive  # 1, if positives and negatives count the same.
+        self.saved = prediction, positive, total
         # −log σ(p) = log(1 + exp(−p)) and −log(1 − σ(p)) = log(1 + exp(p)), which differ by p.
         # So the sum is log(1 + exp(p)) − t p, and logaddexp computes it without an overflow.
-        return float((np.logaddexp(0, prediction) - target * prediction).mean())
+        return float((total * np.logaddexp(0, prediction) - positive * prediction).mean())
 
     def backward(self) -> np.ndarray:
         """Return ∂L/∂prediction."""
-        prediction, target = self.saved
-        return (sigmoid(prediction) - target) / prediction.size
+        prediction, positive, total = self.saved
+        return (total * sigmoid(prediction) - positive) / prediction.size
 
     def classes(self, prediction: np.ndarray) -> np.ndarray:
         """Return True where σ(p) is above one half."""
@@ -148,3 +202,19 @@ def _check_range(target: np.ndarray, largest: int) -> None:
         raise ValueError(
             f"`target` must be from 0 to {largest}, got {target.min()} to {target.max()}."
         )
+
+
+def _check_classes(target: np.ndarray, n: int, c: int) -> None:
+    check_shape("target", target, (n,))
+    if not np.issubdtype(target.dtype, np.integer):
+        raise ValueError(f"`target` must hold integer classes, got {target.dtype}.")
+    _check_range(target, c - 1)
+
+
+def _check_probabilities(target: np.ndarray, shape: tuple[int, ...]) -> None:
+    check_shape("target", target, shape)
+    _check_range(target, 1)
+    sums = target.sum(axis=1)
+    row = int(np.abs(sums - 1).argmax())
+    if abs(sums[row] - 1) > 1e-3:  # float16 probabilities must pass, too.
+        raise ValueError(f"`target` must sum to 1 in each row, got {sums[row]} in row {row}.")

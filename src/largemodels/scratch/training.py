@@ -165,7 +165,11 @@ def fit(
 
 def _accuracy(loss: Loss, prediction: np.ndarray, target: np.ndarray) -> float:
     classes = loss.classes(prediction)
-    return math.nan if classes is None else float((classes == target).mean())
+    if classes is None:
+        return math.nan
+    if target.ndim > classes.ndim:  # Probabilities: the most probable class is the right one.
+        target = target.argmax(axis=1)
+    return float((classes == target).mean())
 
 
 def _check_data(x: np.ndarray, y: np.ndarray, batch_size: int) -> None:

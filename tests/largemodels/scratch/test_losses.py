@@ -1,19 +1,56 @@
 """Losses equal PyTorch's, in value and gradient, also for extreme logits."""
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from largemodels import scratch
 
-LOSSES = {
+
+def hinge(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the hinge loss of labels ±1, which PyTorch does not have."""
+    return torch.relu(1 - target * prediction).mean()
+
+
+def focal(
+    gamma: float, alpha: float | None
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return the focal loss as equation 5 of the paper has it, over log-probabilities."""
+
+    def loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        log_q = torch.where(
+            target == 1, functional.logsigmoid(prediction), functional.logsigmoid(-prediction)
+        )
+        weight = torch.ones_like(target)
+        if alpha is not None:
+            weight = alpha * target + (1 - alpha) * (1 - target)
+        return -(weight * (-torch.expm1(log_q)) ** gamma * log_q).mean()
+
+    return loss
+
+
+LOSSES: dict[str, tuple[Callable[[], scratch.Loss], Callable[[], Callable]]] = {
     "MSELoss": (scratch.MSELoss, torch.nn.MSELoss),
     "CrossEntropyLoss": (scratch.CrossEntropyLoss, torch.nn.CrossEntropyLoss),
     "BCEWithLogitsLoss": (scratch.BCEWithLogitsLoss, torch.nn.BCEWithLogitsLoss),
+    "BCEWithLogitsLoss, weighted": (
+        lambda: scratch.BCEWithLogitsLoss(pos_weight=3.5),
+        lambda: (
+            lambda p, t: functional.binary_cross_entropy_with_logits(
+                p, t, pos_weight=torch.tensor(3.5, dtype=p.dtype)
+            )
+        ),
+    ),
+    "HingeLoss": (scratch.HingeLoss, lambda: hinge),
+    "FocalLoss": (scratch.FocalLoss, lambda: focal(2, 0.25)),
+    "FocalLoss, 3.5": (lambda: scratch.FocalLoss(3.5, None), lambda: focal(3.5, None)),
+    "FocalLoss, 0": (lambda: scratch.FocalLoss(0, 0.9), lambda: focal(0, 0.9)),
 }
 sizes = st.lists(st.integers(1, 9), min_size=2, max_size=2, unique=True)
 
@@ -21,8 +58,12 @@ sizes = st.lists(st.integers(1, 9), min_size=2, max_size=2, unique=True)
 def make_target(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     if name == "CrossEntropyLoss":
         return rng.integers(0, shape[1], shape[0])
-    if name == "BCEWithLogitsLoss":
+    if name.startswith("BCEWithLogitsLoss"):
         return rng.uniform(size=shape)
+    if name == "HingeLoss":
+        return rng.choice([-1.0, 1.0], shape)
+    if name.startswith("FocalLoss"):
+        return rng.choice([0.0, 1.0], shape)
     return rng.standard_normal(shape)
 
 
@@ -32,7 +73,7 @@ def make_target(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> 
     seed=st.integers(0, 2**32 - 1),
     scale=st.sampled_from([1e-3, 1.0, 30.0, 1e3]),
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_loss_equals_pytorch(name: str, size: list[int], seed: int, scale: float) -> None:
     ours, theirs = LOSSES[name]
     rng = np.random.default_rng(seed)
@@ -56,6 +97,7 @@ def test_loss_is_finite_and_silent_at_extremes(name: str, dtype: type) -> None:
     # The worst answers: the right class has the smallest logit.
     classes = name == "CrossEntropyLoss"
     target = np.array([1, 0]) if classes else np.array([[0, 1, 1], [1, 0, 0]], dtype=dtype)
+    target = 2 * target - 1 if name == "HingeLoss" else target
     loss = LOSSES[name][0]()
     with warnings.catch_warnings(), np.errstate(over="raise", divide="raise", invalid="raise"):
         warnings.simplefilter("error")
@@ -86,7 +128,7 @@ def test_loss_keeps_the_type_and_leaves_its_inputs_alone(name: str, dtype: type)
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_backward_before_forward_is_an_error(name: str) -> None:
-    with pytest.raises(RuntimeError, match=f"{name}: call forward before backward"):
+    with pytest.raises(RuntimeError, match=f"{name.split(',')[0]}: call forward before backward"):
         LOSSES[name][0]().backward()
 
 
@@ -98,6 +140,77 @@ def test_gradient_check_of_the_loss_passes(name: str) -> None:
         LOSSES[name][0](), prediction, make_target(name, (5, 3), rng)
     )
     assert result, result
+
+
+@given(
+    size=sizes,
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.sampled_from([1e-3, 1.0, 30.0, 1e3]),
+    weighted=st.booleans(),
+    probabilities=st.booleans(),
+)
+@settings(deadline=None, max_examples=40)
+def test_cross_entropy_with_weights_and_probabilities_equals_pytorch(
+    size: list[int], seed: int, scale: float, weighted: bool, probabilities: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    n, c = size
+    prediction = scale * rng.standard_normal(size)
+    target = rng.dirichlet(np.full(c, 0.5), n) if probabilities else rng.integers(0, c, n)
+    weight = rng.uniform(0.1, 5, c) if weighted else None
+    loss = scratch.CrossEntropyLoss(weight)
+    value, grad = loss(prediction, target), loss.backward()
+
+    torch_prediction = torch.from_numpy(prediction).requires_grad_()
+    torch_weight = None if weight is None else torch.from_numpy(weight)
+    torch_value = functional.cross_entropy(
+        torch_prediction, torch.from_numpy(target), weight=torch_weight
+    )
+    torch_value.backward()
+    np.testing.assert_allclose(value, torch_value.item(), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(grad, torch_prediction.grad, rtol=1e-10, atol=1e-10)
+    assert scratch.gradient_check_loss(scratch.CrossEntropyLoss(weight), prediction / scale, target)
+
+
+def test_one_hot_targets_and_classes_are_the_same_and_float32_stays() -> None:
+    rng = np.random.default_rng(0)
+    prediction = rng.standard_normal((5, 3)).astype(np.float32)
+    classes = rng.integers(0, 3, 5)
+    values, grads = [], []
+    for target in [classes, np.eye(3)[classes]]:
+        loss = scratch.CrossEntropyLoss()
+        values.append(loss(prediction, target))
+        grads.append(loss.backward())
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+    np.testing.assert_allclose(grads[0], grads[1], rtol=1e-6)
+    weighted = scratch.CrossEntropyLoss(np.array([1.0, 2.0, 3.0]))
+    weighted(prediction, classes)
+    assert {grad.dtype for grad in [*grads, weighted.backward()]} == {np.dtype("f4")}
+
+
+def test_an_impossible_class_that_is_not_asked_for_costs_nothing() -> None:
+    loss = scratch.CrossEntropyLoss()
+    assert loss(np.array([[0.0, 0.0, -np.inf]]), np.array([1])) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(loss.backward(), [[0.5, -0.5, 0]])
+
+
+def test_many_classes_need_no_square_table() -> None:
+    # A table of 200,000² numbers would take 160 GB.
+    assert scratch.CrossEntropyLoss()(np.zeros((1, 200_000), np.float32), np.array([7])) > 12
+
+
+def test_hinge_takes_zero_as_its_derivative_at_the_margin() -> None:
+    loss = scratch.HingeLoss()
+    assert loss(np.array([1.0, -1.0]), np.array([1, -1])) == 0
+    np.testing.assert_array_equal(loss.backward(), [0, 0])
+
+
+def test_focal_loss_without_focus_is_the_binary_cross_entropy() -> None:
+    rng = np.random.default_rng(0)
+    prediction, target = rng.standard_normal((4, 3)), rng.integers(0, 2, (4, 3))
+    losses = [scratch.FocalLoss(0, None), scratch.BCEWithLogitsLoss()]
+    assert losses[0](prediction, target) == pytest.approx(losses[1](prediction, target))
+    np.testing.assert_allclose(losses[0].backward(), losses[1].backward())
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
@@ -123,6 +236,14 @@ def test_classes_may_be_any_integers(dtype: type) -> None:
         ("CrossEntropyLoss", np.ones((2, 3)), np.ones(2), "integer classes, got float64"),
         ("CrossEntropyLoss", np.ones((2, 3)), np.array([0, 3]), "from 0 to 2, got 0 to 3"),
         ("CrossEntropyLoss", np.ones((2, 3)), np.array([-1, 1]), "from 0 to 2, got -1 to 1"),
+        ("CrossEntropyLoss", np.ones((2, 3)), np.ones((2, 2)), r"\(2, 3\), got \(2, 2\)"),
+        ("CrossEntropyLoss", np.ones((1, 2)), np.array([[1.5, -0.5]]), "0 to 1, got -0.5 to 1.5"),
+        ("CrossEntropyLoss", np.ones((2, 2)), np.eye(2) / [[1], [2]], "sum to 1 .* 0.5 in row 1"),
+        ("HingeLoss", np.ones(2), np.array([1, 0]), "`target` must be -1 or 1 everywhere, got 0"),
+        ("HingeLoss", np.ones((2, 1)), np.ones(2), r"`target` .* \(2, 1\), got \(2,\)"),
+        ("HingeLoss", np.ones(0), np.ones(0), "`prediction` must not be empty"),
+        ("FocalLoss", np.ones(2), np.array([1, -1]), "`target` must be 0 or 1 everywhere, got -1"),
+        ("FocalLoss", np.ones(2), np.array([1, np.nan]), "everywhere, got nan"),
     ],
 )
 def test_wrong_input_is_named(
@@ -132,9 +253,35 @@ def test_wrong_input_is_named(
         LOSSES[name][0]()(prediction, target)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: scratch.CrossEntropyLoss(np.array([1, -1])), r"`weight` \(=\[ 1 -1\]\) must"),
+        (lambda: scratch.CrossEntropyLoss(np.ones((2, 2))), r"must have shape \(C,\)"),
+        (lambda: scratch.BCEWithLogitsLoss(-1), r"`pos_weight` \(=-1\) must be at least 0"),
+        (lambda: scratch.FocalLoss(gamma=-1), r"`gamma` \(=-1\) must be at least 0"),
+        (lambda: scratch.FocalLoss(alpha=1.5), r"`alpha` \(=1.5\) must be from 0 to 1"),
+    ],
+)
+def test_wrong_settings_are_named(make: Callable, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_class_weights_must_fit_the_batch() -> None:
+    prediction, target = np.zeros((1, 3)), np.array([0])
+    with pytest.raises(ValueError, match=r"`weight` must have shape \(3,\), got \(2,\)"):
+        scratch.CrossEntropyLoss(np.ones(2))(prediction, target)
+    with pytest.raises(ValueError, match="is 0 for all classes of the batch"):
+        scratch.CrossEntropyLoss(np.array([0, 1, 1]))(prediction, target)
+
+
 def test_classes_are_the_decisions() -> None:
     logits = np.array([[1.0, 3.0, 2.0], [5.0, -1.0, 0.0]])
     np.testing.assert_array_equal(scratch.CrossEntropyLoss().classes(logits), [1, 0])
     binary = scratch.BCEWithLogitsLoss().classes(np.array([-0.1, 0.1]))
     np.testing.assert_array_equal(binary, [False, True])
+    focal_classes = scratch.FocalLoss().classes(np.array([-0.1, 0.1]))
+    np.testing.assert_array_equal(focal_classes, [False, True])
+    np.testing.assert_array_equal(scratch.HingeLoss().classes(np.array([-0.1, 0.1])), [-1, 1])
     assert scratch.MSELoss().classes(logits) is None

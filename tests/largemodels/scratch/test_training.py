@@ -13,6 +13,7 @@ from largemodels.scratch import (
     Adam,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    HingeLoss,
     History,
     Identity,
     Layer,
@@ -168,6 +169,17 @@ def test_a_regression_has_no_accuracy_and_a_binary_loss_has_one() -> None:
     model = MLP([2, 1], dtype=np.float64)
     _, accuracy = evaluate(model, BCEWithLogitsLoss(), x, target)
     assert accuracy == ((model(x) > 0) == target).mean()
+
+
+def test_accuracy_of_probabilities_and_of_signed_labels() -> None:
+    rng = np.random.default_rng(0)
+    logits, y = rng.standard_normal((10, 3)), rng.integers(0, 3, 10)
+    one_hot = np.eye(3)[y]
+    assert evaluate(Identity(), CrossEntropyLoss(), logits, one_hot) == pytest.approx(
+        evaluate(Identity(), CrossEntropyLoss(), logits, y)
+    )
+    scores, labels = np.array([[2.0], [-3.0], [1.0], [-1.0]]), np.array([[1], [-1], [-1], [-1]])
+    assert evaluate(Identity(), HingeLoss(), scores, labels)[1] == 0.75
 
 
 def test_progress_bar_shows_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
