@@ -63,6 +63,7 @@ from largemodels.scratch.network import MLP, Sequential
 from largemodels.scratch.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
 from largemodels.scratch.optimizers import SGD, Adam, Optimizer
 from largemodels.scratch.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
+from largemodels.scratch.positional import RotaryEmbedding, SinusoidalEncoding, sinusoidal_encoding
 from largemodels.scratch.recurrent import RNN
 from largemodels.scratch.sequence_models import CharRNN, LSTMClassifier
 from largemodels.scratch.training import History, evaluate, fit
@@ -111,9 +112,11 @@ __all__ = [
     "RMSNorm",
     "ReLU",
     "ResidualBlock",
+    "RotaryEmbedding",
     "ScaledDotProductAttention",
     "Sequential",
     "Sigmoid",
+    "SinusoidalEncoding",
     "Softmax",
     "Tanh",
     "beam_search",
@@ -132,6 +135,7 @@ __all__ = [
     "relu",
     "scaled_dot_product_attention",
     "sigmoid",
+    "sinusoidal_encoding",
     "softmax",
     "tanh",
     "top_k_filter",

@@ -138,6 +138,8 @@ LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
         lambda dtype: ToItself(scratch.MultiHeadAttention(6, 2, dtype=dtype)),
         (4, 3, 6),
     ),
+    "SinusoidalEncoding": (lambda dtype: scratch.SinusoidalEncoding(6), (4, 3, 6)),
+    "RotaryEmbedding": (lambda dtype: scratch.RotaryEmbedding(6), (4, 2, 3, 6)),
 }
 all_layers = pytest.mark.parametrize("name", LAYERS)
 all_types = pytest.mark.parametrize("dtype", [np.float32, np.float64])
