@@ -24,6 +24,7 @@ from largemodels.scratch.activations import (
     softmax,
     tanh,
 )
+from largemodels.scratch.adaptive import Adagrad, AdamW, RMSprop
 from largemodels.scratch.adversarial import DiscriminatorLoss, GeneratorLoss
 from largemodels.scratch.attention import (
     MultiHeadAttention,
@@ -37,10 +38,7 @@ from largemodels.scratch.clipping import clip_grad_norm
 from largemodels.scratch.convolution import Conv2d
 from largemodels.scratch.dropout import Dropout
 from largemodels.scratch.embedding import Embedding
-from largemodels.scratch.gelu import (
-    GELU,
-    gelu,
-)
+from largemodels.scratch.gelu import GELU, gelu
 from largemodels.scratch.generation import (
     generate,
     generate_greedy,
@@ -62,9 +60,18 @@ from largemodels.scratch.lstm import LSTM
 from largemodels.scratch.network import MLP, Sequential
 from largemodels.scratch.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
 from largemodels.scratch.optimizers import SGD, Adam, Optimizer
+from largemodels.scratch.plateau import ReduceLROnPlateau
 from largemodels.scratch.pooling import AvgPool2d, Flatten, GlobalAvgPool2d, MaxPool2d
 from largemodels.scratch.positional import RotaryEmbedding, SinusoidalEncoding, sinusoidal_encoding
 from largemodels.scratch.recurrent import RNN
+from largemodels.scratch.schedules import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    OneCycleLR,
+    Schedule,
+    StepLR,
+)
 from largemodels.scratch.sequence_models import CharRNN, LSTMClassifier
 from largemodels.scratch.training import History, evaluate, fit
 
@@ -75,7 +82,9 @@ __all__ = [
     "MLP",
     "RNN",
     "SGD",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
@@ -83,10 +92,12 @@ __all__ = [
     "Beam",
     "CharRNN",
     "Conv2d",
+    "CosineAnnealingLR",
     "CrossEntropyLoss",
     "DiscriminatorLoss",
     "Dropout",
     "Embedding",
+    "ExponentialLR",
     "Flatten",
     "FocalLoss",
     "GeneratorLoss",
@@ -102,22 +113,28 @@ __all__ = [
     "LeNet",
     "LeakyReLU",
     "Linear",
+    "LinearLR",
     "LogSoftmax",
     "Loss",
     "MSELoss",
     "MaxPool2d",
     "MultiHeadAttention",
+    "OneCycleLR",
     "Optimizer",
     "Parameter",
     "RMSNorm",
+    "RMSprop",
     "ReLU",
+    "ReduceLROnPlateau",
     "ResidualBlock",
     "RotaryEmbedding",
     "ScaledDotProductAttention",
+    "Schedule",
     "Sequential",
     "Sigmoid",
     "SinusoidalEncoding",
     "Softmax",
+    "StepLR",
     "Tanh",
     "beam_search",
     "clip_grad_norm",

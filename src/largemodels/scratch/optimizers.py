@@ -37,8 +37,7 @@ class Optimizer:
             raise ValueError("`parameters` is empty; pass the `parameters()` of a layer.")
         if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
             raise ValueError("`parameters` holds one parameter twice.")
-        if not lr >= 0:
-            raise ValueError(f"`lr` (={lr}) must be at least 0.")
+        check_not_negative("lr", lr)
         self.lr = lr
         self.steps = [0 for _ in self.parameters]
         self.memory = [
@@ -82,6 +81,18 @@ class Optimizer:
             parameter.grad = None
 
 
+def check_not_negative(name: str, value: float) -> None:
+    """Raise a `ValueError` that names the argument, unless `value` is at least 0.
+
+    Example:
+        >>> check_not_negative("lr", -1)
+        Traceback (most recent call last):
+        ValueError: `lr` (=-1) must be at least 0.
+    """
+    if not value >= 0:
+        raise ValueError(f"`{name}` (={value}) must be at least 0.")
+
+
 def row_blocks(array: np.ndarray, size: int = 32_768) -> list[Any]:
     """Return indices that cut an array into blocks of rows with about `size` numbers.
 
@@ -98,15 +109,18 @@ def row_blocks(array: np.ndarray, size: int = 32_768) -> list[Any]:
 class SGD(Optimizer):
     """Stochastic gradient descent, with or without momentum.
 
-    v ← μ v + g,  θ ← θ − η v
+    g ← g + λ θ,  v ← μ v + g,  θ ← θ − η v
+    Nesterov's momentum looks one step ahead:  θ ← θ − η (g + μ v)
 
     Args:
         parameters: the parameters to learn.
         lr: the learning rate η.
         momentum: the share μ of the old velocity v that stays, from 0 up to but without 1.
+        nesterov: whether to take Nesterov's momentum.
+        weight_decay: λ, the pull of every parameter towards 0; the gradient of λ/2 ‖θ‖².
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or `nesterov` has no momentum.
 
     Source:
         Sutskever et al., "On the importance of initialization and momentum in deep learning",
@@ -124,17 +138,33 @@ class SGD(Optimizer):
 
     remembers = ("velocity",)
 
-    def __init__(self, parameters: Iterable[Parameter], lr: float, momentum: float = 0.0) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float,
+        momentum: float = 0.0,
+        *,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(parameters, lr)
         if not 0 <= momentum < 1:
             raise ValueError(f"`momentum` (={momentum}) must be at least 0 and below 1.")
+        if nesterov and momentum == 0:
+            raise ValueError(f"`momentum` (={momentum}) must be above 0 with `nesterov`.")
+        check_not_negative("weight_decay", weight_decay)
         self.momentum = momentum
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
 
     def update(self, data: np.ndarray, grad: np.ndarray, step: int, velocity: np.ndarray) -> None:
         """Add the gradient to the velocity, and move along it."""
+        if self.weight_decay:
+            grad = grad + self.weight_decay * data
         velocity *= self.momentum
         velocity += grad
-        data -= self.lr * velocity
+        direction = grad + self.momentum * velocity if self.nesterov else velocity
+        data -= self.lr * direction
 
 
 class Adam(Optimizer):
@@ -177,8 +207,7 @@ class Adam(Optimizer):
         super().__init__(parameters, lr)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"`betas` (={betas}) must be at least 0 and below 1.")
-        if not eps >= 0:
-            raise ValueError(f"`eps` (={eps}) must be at least 0.")
+        check_not_negative("eps", eps)
         self.betas = betas
         self.eps = eps
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from largemodels.scratch import SGD, Adam, Optimizer, Parameter
+from largemodels.scratch import SGD, Adagrad, Adam, AdamW, Optimizer, Parameter, RMSprop
 
 STEPS = 12
 # The second array is larger than a block of the update, and the third one has a row that is.
@@ -44,18 +44,73 @@ learning_rates = st.floats(1e-5, 1.0)
 below_one = st.floats(0, 0.999)
 
 
-@given(lr=learning_rates, momentum=below_one, seed=seeds)
+epsilons = st.floats(1e-10, 1)
+
+
+@given(
+    lr=learning_rates,
+    momentum=below_one,
+    nesterov=st.booleans(),
+    weight_decay=st.sampled_from([0, 0.01, 0.7]),
+    seed=seeds,
+)
 @settings(deadline=None)
-def test_sgd_equals_pytorch(lr: float, momentum: float, seed: int) -> None:
+def test_sgd_equals_pytorch(
+    lr: float, momentum: float, nesterov: bool, weight_decay: float, seed: int
+) -> None:
+    options = {"nesterov": nesterov and momentum > 0, "weight_decay": weight_decay}
     assert_equal_to_pytorch(
-        lambda parameters: SGD(parameters, lr, momentum),
-        lambda parameters: torch.optim.SGD(parameters, lr, momentum),
+        lambda parameters: SGD(parameters, lr, momentum, **options),
+        lambda parameters: torch.optim.SGD(parameters, lr, momentum, **options),
         [(3, 2), (5,)],
         seed,
     )
 
 
-@given(lr=learning_rates, beta1=below_one, beta2=below_one, eps=st.floats(1e-10, 1), seed=seeds)
+@given(lr=learning_rates, eps=epsilons, seed=seeds)
+@settings(deadline=None, max_examples=30)
+def test_adagrad_equals_pytorch(lr: float, eps: float, seed: int) -> None:
+    assert_equal_to_pytorch(
+        lambda parameters: Adagrad(parameters, lr, eps),
+        lambda parameters: torch.optim.Adagrad(parameters, lr, eps=eps),
+        [(3, 2), (5,)],
+        seed,
+    )
+
+
+@given(lr=learning_rates, alpha=below_one, eps=epsilons, seed=seeds)
+@settings(deadline=None, max_examples=30)
+def test_rmsprop_equals_pytorch(lr: float, alpha: float, eps: float, seed: int) -> None:
+    assert_equal_to_pytorch(
+        lambda parameters: RMSprop(parameters, lr, alpha, eps),
+        lambda parameters: torch.optim.RMSprop(parameters, lr, alpha, eps),
+        [(3, 2), (5,)],
+        seed,
+    )
+
+
+@given(
+    lr=learning_rates,
+    beta1=below_one,
+    beta2=below_one,
+    eps=epsilons,
+    weight_decay=st.floats(0, 1),
+    seed=seeds,
+)
+@settings(deadline=None, max_examples=30)
+def test_adamw_equals_pytorch(
+    lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, seed: int
+) -> None:
+    arguments = (lr, (beta1, beta2), eps, weight_decay)
+    assert_equal_to_pytorch(
+        lambda parameters: AdamW(parameters, *arguments),
+        lambda parameters: torch.optim.AdamW(parameters, *arguments),
+        [(3, 2), (5,)],
+        seed,
+    )
+
+
+@given(lr=learning_rates, beta1=below_one, beta2=below_one, eps=epsilons, seed=seeds)
 @settings(deadline=None)
 def test_adam_equals_pytorch(lr: float, beta1: float, beta2: float, eps: float, seed: int) -> None:
     assert_equal_to_pytorch(
@@ -66,8 +121,12 @@ def test_adam_equals_pytorch(lr: float, beta1: float, beta2: float, eps: float, 
     )
 
 
-def test_default_settings_are_pytorchs() -> None:
-    assert_equal_to_pytorch(Adam, torch.optim.Adam, SHAPES, seed=0)
+@pytest.mark.parametrize("make", [Adagrad, Adam, AdamW, RMSprop])
+def test_default_settings_are_pytorchs(make: type[Optimizer]) -> None:
+    assert_equal_to_pytorch(make, getattr(torch.optim, make.__name__), SHAPES, seed=0)
+
+
+def test_default_settings_of_sgd_are_pytorchs() -> None:
     assert_equal_to_pytorch(
         lambda parameters: SGD(parameters, 0.1),
         lambda parameters: torch.optim.SGD(parameters, 0.1),
@@ -86,7 +145,20 @@ def test_learning_rate_may_change_between_steps() -> None:
         assert parameter.data == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("make", [lambda p: SGD(p, 0.1, 0.9), Adam])
+all_optimizers = pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: SGD(p, 0.1, 0.9),
+        lambda p: SGD(p, 0.1, 0.9, nesterov=True, weight_decay=0.1),
+        Adam,
+        AdamW,
+        Adagrad,
+        RMSprop,
+    ],
+)
+
+
+@all_optimizers
 def test_step_keeps_the_array_its_type_and_the_gradient(make: Callable) -> None:
     parameter = Parameter(np.ones((4, 3), dtype=np.float32))
     data, grad = parameter.data, np.full((4, 3), 2, dtype=np.float32)
@@ -98,7 +170,7 @@ def test_step_keeps_the_array_its_type_and_the_gradient(make: Callable) -> None:
     np.testing.assert_array_equal(grad, 2)
 
 
-@pytest.mark.parametrize("make", [lambda p: SGD(p, 0.1, 0.9), Adam])
+@all_optimizers
 def test_a_transposed_parameter_is_updated_too(make: Callable) -> None:
     parameter = Parameter(np.zeros((1, 1)))
     parameter.data = np.ones((300, 200)).T  # A view: a copy of it would swallow the update.
@@ -122,6 +194,13 @@ def test_zero_grad_forgets_the_gradients() -> None:
         (lambda p: SGD([p], -1), r"`lr` \(=-1\) must be at least 0"),
         (lambda p: SGD([p], float("nan")), r"`lr` \(=nan\)"),
         (lambda p: SGD([p], 0.1, 1.0), r"`momentum` \(=1.0\)"),
+        (lambda p: SGD([p], 0.1, nesterov=True), r"`momentum` \(=0.0\) must be above 0 with"),
+        (lambda p: SGD([p], 0.1, weight_decay=-1), r"`weight_decay` \(=-1\)"),
+        (lambda p: AdamW([p], weight_decay=-1), r"`weight_decay` \(=-1\)"),
+        (lambda p: AdamW([p], betas=(1.0, 0.9)), r"`betas` \(=\(1.0, 0.9\)\)"),
+        (lambda p: Adagrad([p], eps=-1), r"`eps` \(=-1\)"),
+        (lambda p: RMSprop([p], eps=-1), r"`eps` \(=-1\)"),
+        (lambda p: RMSprop([p], alpha=1.0), r"`alpha` \(=1.0\) must be at least 0 and below 1"),
         (lambda p: Adam([p], betas=(0.9, 1.0)), r"`betas` \(=\(0.9, 1.0\)\)"),
         (lambda p: Adam([p], eps=-1e-8), r"`eps` \(=-1e-08\)"),
     ],
