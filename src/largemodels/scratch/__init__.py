@@ -74,9 +74,11 @@ from largemodels.scratch.schedules import (
 )
 from largemodels.scratch.sequence_models import CharRNN, LSTMClassifier
 from largemodels.scratch.training import History, evaluate, fit
+from largemodels.scratch.transformer import GPT, TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = [
     "GELU",
+    "GPT",
     "GRU",
     "LSTM",
     "MLP",
@@ -136,6 +138,8 @@ __all__ = [
     "Softmax",
     "StepLR",
     "Tanh",
+    "TransformerDecoderLayer",
+    "TransformerEncoderLayer",
     "beam_search",
     "clip_grad_norm",
     "evaluate",

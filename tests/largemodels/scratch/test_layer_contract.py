@@ -81,6 +81,25 @@ class ToItself(Layer):
         return repr(self.layer)
 
 
+class WithMemory(Layer):
+    """A layer of a sequence and a memory, fed with two views of one input."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return self.layer(x, 2 * x[:, 1:])
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        grad_x, grad_memory = self.layer.backward(grad_output)
+        grad_x = grad_x.copy()
+        grad_x[:, 1:] += 2 * grad_memory
+        return grad_x
+
+    def __repr__(self) -> str:
+        return repr(self.layer)
+
+
 # Each layer of `largemodels.scratch` with the shape of an input, in which no two sizes are equal.
 LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "Identity": (lambda dtype: scratch.Identity(), (4, 3, 2)),
@@ -140,6 +159,20 @@ LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     ),
     "SinusoidalEncoding": (lambda dtype: scratch.SinusoidalEncoding(6), (4, 3, 6)),
     "RotaryEmbedding": (lambda dtype: scratch.RotaryEmbedding(6), (4, 2, 3, 6)),
+    "TransformerEncoderLayer": (
+        lambda dtype: scratch.TransformerEncoderLayer(6, 2, 5, 0.0, scratch.GELU, dtype=dtype),
+        (4, 3, 6),
+    ),
+    "TransformerDecoderLayer": (
+        lambda dtype: WithMemory(
+            scratch.TransformerDecoderLayer(6, 2, 5, 0.0, scratch.GELU, dtype=dtype)
+        ),
+        (4, 3, 6),
+    ),
+    "GPT": (
+        lambda dtype: OfTokens(scratch.GPT(5, 6, 4, 2, 1, dropout=0.0, dtype=dtype)),
+        (4, 6),
+    ),
 }
 all_layers = pytest.mark.parametrize("name", LAYERS)
 all_types = pytest.mark.parametrize("dtype", [np.float32, np.float64])
