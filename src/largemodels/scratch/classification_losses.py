@@ -34,7 +34,7 @@ class HingeLoss(Loss):
         >>> loss(np.array([2.0, 0.5, 0.5]), np.array([1.0, 1.0, -1.0]))  # (0 + 0.5 + 1.5) / 3
         0.6666666666666666
         >>> loss.backward().round(4)
-        array([-0.    , -0.3333,  0.3333])
+        array([ 0.    , -0.3333,  0.3333])
     """
 
     def forward(self, prediction: np.ndarray, target: np.ndarray) -> float:
@@ -48,7 +48,7 @@ class HingeLoss(Loss):
     def backward(self) -> np.ndarray:
         """Return ∂L/∂prediction."""
         slack, target = self.saved
-        return -target * (slack > 0) / slack.size
+        return np.where(slack > 0, -target, 0) / slack.size
 
     def classes(self, prediction: np.ndarray) -> np.ndarray:
         """Return 1 where the score is above 0, otherwise −1."""
