@@ -24,7 +24,7 @@ from sphinxcontrib.mermaid import mermaid
 from coursekit.errors import CourseError
 from coursekit.notebook_files import to_text
 from coursekit.notebooks import page_notebook
-from coursekit.repository import MAIN_BRANCH, NOTEBOOKS_BRANCH, Repository
+from coursekit.repository import MAIN_BRANCH, Repository
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +35,9 @@ def repository_address(source: Path) -> str:
     return Repository.find(source).address if address is None else address.strip().rstrip("/")
 
 
-def colab_address(repository: str, notebook: str) -> str:
-    """Return where Colab opens a notebook; empty unless the repository is on GitHub.
-
-    Example:
-        >>> colab_address("https://github.com/OWNER/NAME", "book/notation")
-        'https://colab.research.google.com/github/OWNER/NAME/blob/notebooks/book/notation.ipynb'
-        >>> colab_address("https://example.org/OWNER/NAME", "book/notation")
-        ''
-    """
-    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", repository)
-    if not match:
-        return ""
-    place = f"{match[1]}/blob/{NOTEBOOKS_BRANCH}/{notebook}.ipynb"
-    return f"https://colab.research.google.com/github/{place}"
+def repository_of(app: Sphinx) -> Repository:
+    """Return the clone that this site is built from, with the address that it is built for."""
+    return Repository(Path(app.srcdir).resolve().parent, app.config.course_repository)
 
 
 def add_repository_links(app: Sphinx, config: Config) -> None:
@@ -99,9 +88,8 @@ def offer_notebook(
     """Put the notebook of a page, executed and readable, beside its source; the theme offers it."""
     if doctree is None or "kernelspec" not in app.env.metadata[page]:
         return
-    repository = Repository(Path(app.srcdir).parent, app.config.course_repository)
     try:
-        notebook = page_notebook(repository, Path(app.env.doc2path(page)), executed=True)
+        notebook = page_notebook(repository_of(app), Path(app.env.doc2path(page)), executed=True)
     except CourseError as error:
         logger.warning("no notebook to download: %s", error, location=page, type="course")
         return
@@ -115,7 +103,8 @@ def add_colab_button(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Add a button that opens the notebook of this page in Colab, where there is an address."""
-    address = colab_address(app.config.course_repository, f"book/{page}")
+    repository = repository_of(app)
+    address = repository.colab_address(repository.book / f"{page}.ipynb")
     if address and context.get("ipynb_source"):
         button = {
             "type": "link",
@@ -130,11 +119,10 @@ def add_colab_button(
 
 def add_colab_to_exercises(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Follow each link to the notebook of an exercise by one that opens it in Colab."""
+    repository = repository_of(app)
     for link in list(doctree.findall(addnodes.download_reference)):
-        match = re.search(r"exercises/(?P<name>.+)\.ipynb$", link["reftarget"])
-        address = match and colab_address(
-            app.config.course_repository, f"exercises/{match['name']}"
-        )
+        match = re.search(r"exercises/(?P<name>.+\.ipynb)$", link["reftarget"])
+        address = match and repository.colab_address(repository.exercises / match["name"])
         if address:
             colab = nodes.reference("", "open in Colab", refuri=address, internal=False)
             place = link.parent.index(link) + 1
