@@ -19,6 +19,7 @@ from largemodels.scratch import (
     CrossEntropyLoss,
     Layer,
     ReLU,
+    Sigmoid,
     TransformerDecoderLayer,
     TransformerEncoderLayer,
     generate_greedy,
@@ -326,6 +327,16 @@ def test_dropout_reaches_every_sublayer_and_its_gradient(norm_first: bool) -> No
         attention.train()
         assert (layer(x) != y).any()
         layer.eval()
+
+
+def test_what_is_dropped_inside_the_feed_forward_network_adds_nothing() -> None:
+    # σ(0) is not 0: the zeros must come after the activation.
+    layer = TransformerEncoderLayer(4, 2, 3, 0.0, Sigmoid, norm_first=True)
+    x = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
+    layer.dropout.p = 1
+    y = layer(x)
+    layer.linear2.weight.data[...] = 0
+    np.testing.assert_array_equal(layer.eval()(x), y)
 
 
 def test_gpt_drops_only_in_training() -> None:
