@@ -371,9 +371,7 @@ def _allowed(
             )
         allowed = attn_mask
     if is_causal:
-        past = np.tri(
-            *shape[-2:], dtype=np.bool_
-        )  # (L, S): true where the key is not in the future.
+        past = np.tri(*shape[-2:], dtype=np.bool_)  # (L, S): true where the key does not lie ahead.
         allowed = past if allowed is None else allowed & past
     return allowed
 
