@@ -1,0 +1,8 @@
+"""Training as a practitioner does it. Import the module that you need.
+
+* `largemodels.training.checkpoint`: files from which a training continues exactly.
+"""
+
+from largemodels._grading import refuse_while_grading
+
+refuse_while_grading(__name__)
