@@ -1,5 +1,6 @@
 """The reference models in Keras."""
 
+from largemodels.models.keras.cnn import CNN, LeNet
 from largemodels.models.keras.mlp import MLP
 
-__all__ = ["MLP"]
+__all__ = ["CNN", "MLP", "LeNet"]

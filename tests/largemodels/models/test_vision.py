@@ -1,0 +1,164 @@
+"""Networks for images: scratch, PyTorch and Keras give the same outputs and gradients."""
+
+import os
+from pathlib import Path
+
+# Before TensorFlow starts, which otherwise reports its build options.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from largemodels import scratch
+from largemodels.models import keras as keras_models
+from largemodels.models import pytorch
+from largemodels.models.weights import copy_to_keras, copy_to_pytorch, keras_arrays
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def randomize(model: torch.nn.Module) -> None:
+    """Give the arrays that start at 0 or 1, all but the weights, numbers that must count."""
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in model.state_dict().items():
+        if tensor.ndim == 1:
+            noise = torch.rand(tensor.shape, generator=generator) - 0.5
+            tensor += noise if name.endswith(("bias", "mean")) else noise / 2
+
+
+def assert_twins_agree(
+    torch_model: torch.nn.Module,
+    keras_model: keras.Model,
+    x: np.ndarray,
+    scratch_model: scratch.Layer | None = None,
+    training: bool = True,
+) -> None:
+    """Compare the outputs and all gradients of one batch (N, C, H, W)."""
+    torch.manual_seed(0)
+    randomize(torch_model)
+    if scratch_model is not None:
+        # The scratch model takes the arrays, so that the way from it to PyTorch is tested too.
+        arrays = {name: tensor.numpy() for name, tensor in torch_model.state_dict().items()}
+        scratch_model.load_state_dict(arrays)
+        for tensor in torch_model.state_dict().values():
+            tensor.zero_()
+        copy_to_pytorch(scratch_model.train(training), torch_model)
+    copy_to_keras(torch_model, keras_model)
+
+    torch_x = torch.from_numpy(x).requires_grad_()
+    torch_y = torch_model.train(training)(torch_x)
+    upstream = np.random.default_rng(1).standard_normal(torch_y.shape, dtype=np.float32)
+    upstream /= upstream.size
+    torch_y.backward(torch.from_numpy(upstream))
+
+    # Keras has the channels last.
+    keras_x = tf.Variable(x.transpose(0, 2, 3, 1))
+    parameters = [weight.value for weight in keras_model.trainable_weights]
+    with tf.GradientTape() as tape:
+        keras_y = keras_model(keras_x, training=training)
+        channels_first = (
+            tf.transpose(keras_y, (0, 3, 1, 2)) if x.ndim == len(keras_y.shape) else keras_y
+        )
+        loss = tf.reduce_sum(channels_first * upstream)
+    keras_grad_x, *keras_grads = tape.gradient(loss, [keras_x, *parameters])
+
+    np.testing.assert_allclose(channels_first, torch_y.detach(), **CLOSE)
+    assert torch_x.grad is not None
+    np.testing.assert_allclose(keras_grad_x, torch_x.grad.permute(0, 2, 3, 1), **CLOSE)
+    gradients = torch_model.state_dict() | {
+        name: parameter.grad for name, parameter in torch_model.named_parameters()
+    }
+    expected = keras_arrays({n: tensor.numpy() for n, tensor in gradients.items()}, keras_model)
+    trainable = [a for a, w in zip(expected, keras_model.weights, strict=True) if w.trainable]
+    for actual, gradient in zip(keras_grads, trainable, strict=True):
+        np.testing.assert_allclose(actual, gradient, **CLOSE)
+
+    if scratch_model is not None:
+        np.testing.assert_allclose(scratch_model(x), torch_y.detach(), **CLOSE)
+        np.testing.assert_allclose(scratch_model.backward(upstream), torch_x.grad, **CLOSE)
+        for name, parameter in scratch_model.named_parameters():
+            np.testing.assert_allclose(parameter.grad, gradients[name], **CLOSE)
+
+
+def images(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+
+
+def test_lenet_has_three_twins() -> None:
+    assert_twins_agree(
+        pytorch.LeNet(2, 7), keras_models.LeNet(2, 7), images(3, 2, 28, 28), scratch.LeNet(2, 7)
+    )
+
+
+@pytest.mark.parametrize(("channels", "pools"), [([4, 6, 5], 2), ([4], 1), ([3, 4], 0)])
+def test_cnn_twins_agree(channels: list[int], pools: int) -> None:
+    height, width = 20, 23  # No square, so that a mix-up of the two shows.
+    torch_model = pytorch.CNN((2, height, width), channels, pools, hidden=8, num_classes=3)
+    keras_model = keras_models.CNN((height, width, 2), channels, pools, hidden=8, num_classes=3)
+    assert_twins_agree(torch_model, keras_model, images(3, 2, height, width))
+
+
+@pytest.mark.parametrize("make", [pytorch.CNN, keras_models.CNN])
+def test_a_cnn_that_cannot_be_built_says_why(make: type) -> None:
+    with pytest.raises(ValueError, match=r"`pools` \(=4\) must be from 0 to 3"):
+        make(pools=4)
+    with pytest.raises(ValueError, match="image_shape" if make is pytorch.CNN else "negative"):
+        make((5, 5, 5))
+
+
+@pytest.mark.parametrize("package", [pytorch, keras_models])
+def test_convolutions_start_with_the_variance_of_he(package: object) -> None:
+    keras.utils.set_random_seed(0)  # Seeds NumPy, PyTorch and TensorFlow.
+    model = package.CNN()
+    if isinstance(model, torch.nn.Module):
+        arrays = {name: parameter.detach().numpy() for name, parameter in model.named_parameters()}
+        arrays = keras_arrays(arrays, keras_models.CNN())
+    else:
+        arrays = model.get_weights()
+    for weight, bias in zip(arrays[::2], arrays[1::2], strict=True):
+        fan_in = np.prod(weight.shape[:-1])
+        if weight.size > 5000:  # Enough numbers to tell their variance.
+            assert weight.var() == pytest.approx(2 / fan_in, rel=0.1)
+        assert (bias == 0).all()
+
+
+def test_arrays_of_different_kinds_do_not_meet() -> None:
+    keras_model = keras.Sequential([keras.Input((4,)), keras.layers.LayerNormalization()])
+    with pytest.raises(
+        ValueError, match=r"`0.running_mean` and its twin .*gamma` are of different"
+    ):
+        keras_arrays({"0.running_mean": np.zeros(4), "0.bias": np.zeros(4)}, keras_model)
+
+
+def test_an_embedding_and_a_transposed_convolution_move() -> None:
+    table = torch.nn.Embedding(5, 3)
+    keras_table = keras.Sequential([keras.Input((2,)), keras.layers.Embedding(5, 3)])
+    copy_to_keras(table, keras_table)
+    rows = np.array([[4, 0]])
+    np.testing.assert_array_equal(keras_table(rows), table(torch.from_numpy(rows)).detach())
+
+    up = torch.nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1)
+    keras_up = keras.Sequential(
+        [keras.Input((5, 6, 2)), keras.layers.Conv2DTranspose(3, 4, strides=2, padding="same")]
+    )
+    assert_twins_agree(up, keras_up, images(2, 2, 5, 6))
+
+
+KERAS_MODELS = {
+    "lenet": lambda: keras_models.LeNet(2, 7, "tanh"),
+    "cnn": lambda: keras_models.CNN((9, 8, 1), [2], 1, 4, 3),
+}
+
+
+@pytest.mark.parametrize("name", KERAS_MODELS)
+def test_keras_twins_can_be_saved(name: str, tmp_path: Path) -> None:
+    model = KERAS_MODELS[name]()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    x = images(2, *model.input_shape[1:])
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert type(loaded) is type(model)
+    assert loaded.get_config() == model.get_config()
