@@ -101,6 +101,77 @@ def test_cnn_twins_agree(channels: list[int], pools: int) -> None:
     assert_twins_agree(torch_model, keras_model, images(3, 2, height, width))
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(
+    ("in_channels", "out_channels", "stride"), [(3, 3, 1), (3, 5, 2), (3, 2, 1)]
+)
+def test_a_residual_block_has_three_twins(
+    in_channels: int, out_channels: int, stride: int, normalize: bool, training: bool
+) -> None:
+    shape = in_channels, out_channels, stride
+    keras_model = keras.Sequential(
+        [
+            keras.Input((6, 7, in_channels)),
+            keras_models.ResidualBlock(*shape, normalization=normalize),
+        ]
+    )
+    assert_twins_agree(
+        pytorch.ResidualBlock(*shape, normalization=torch.nn.BatchNorm2d if normalize else None),
+        keras_model,
+        images(4, in_channels, 6, 7),
+        scratch.ResidualBlock(*shape, normalization=scratch.BatchNorm2d if normalize else None),
+        training,
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("projection", [True, False])
+def test_resnet_twins_agree(projection: bool, training: bool) -> None:
+    assert_twins_agree(
+        pytorch.ResNet(8, 4, 2, projection=projection),
+        keras_models.ResNet(8, 4, 2, projection=projection),
+        images(4, 2, 12, 9),
+        training=training,
+    )
+
+
+def test_resnet_20_twins_agree() -> None:
+    assert_twins_agree(
+        pytorch.ResNet(), keras_models.ResNet(), images(2, 3, 32, 32), training=False
+    )
+
+
+def test_running_statistics_move_towards_the_batch_in_both_twins() -> None:
+    torch_model, keras_model = pytorch.ResNet(8), keras_models.ResNet(8)
+    copy_to_keras(torch_model, keras_model)
+    x = images(16, 3, 8, 8)
+    torch_model.train()(torch.from_numpy(x))
+    keras_model(x.transpose(0, 2, 3, 1), training=True)
+    mean, var = torch_model[1].running_mean, torch_model[1].running_var
+    keras_norm = next(
+        layer for layer in keras_model.layers if isinstance(layer, keras.layers.BatchNormalization)
+    )
+    np.testing.assert_allclose(keras_norm.moving_mean, mean, **CLOSE)
+    # PyTorch keeps the variance divided by n − 1, Keras the one divided by n.
+    n = 16 * 8 * 8
+    np.testing.assert_allclose((keras_norm.moving_variance - 0.9) * n / (n - 1), var - 0.9, **CLOSE)
+
+
+@pytest.mark.parametrize("make", [pytorch.ResNet, keras_models.ResNet])
+@pytest.mark.parametrize("depth", [2, 18])
+def test_a_resnet_has_six_layers_more_each_time(make: type, depth: int) -> None:
+    with pytest.raises(ValueError, match=rf"`depth` \(={depth}\) must be 6 n \+ 2"):
+        make(depth)
+
+
+def test_a_padding_shortcut_cannot_drop_channels() -> None:
+    with pytest.raises(ValueError, match=r"`out_channels` \(=2\) must be at least"):
+        pytorch.ResidualBlock(3, 2, projection=False)
+    with pytest.raises(ValueError, match=r"`out_channels` \(=2\) must be at least"):
+        keras_models.ResidualBlock(3, 2, projection=False)(np.zeros((1, 4, 4, 3)))
+
+
 @pytest.mark.parametrize("make", [pytorch.CNN, keras_models.CNN])
 def test_a_cnn_that_cannot_be_built_says_why(make: type) -> None:
     with pytest.raises(ValueError, match=r"`pools` \(=4\) must be from 0 to 3"):
@@ -150,6 +221,8 @@ def test_an_embedding_and_a_transposed_convolution_move() -> None:
 KERAS_MODELS = {
     "lenet": lambda: keras_models.LeNet(2, 7, "tanh"),
     "cnn": lambda: keras_models.CNN((9, 8, 1), [2], 1, 4, 3),
+    "resnet": lambda: keras_models.ResNet(8, 4, 2, projection=True),
+    "resnet with padding": lambda: keras_models.ResNet(8, 4, 2),
 }
 
 
@@ -158,7 +231,7 @@ def test_keras_twins_can_be_saved(name: str, tmp_path: Path) -> None:
     model = KERAS_MODELS[name]()
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    x = images(2, *model.input_shape[1:])
+    x = images(2, *[size or 9 for size in model.input_shape[1:]])
     np.testing.assert_array_equal(loaded(x), model(x))
     assert type(loaded) is type(model)
     assert loaded.get_config() == model.get_config()

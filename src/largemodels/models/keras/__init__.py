@@ -2,5 +2,6 @@
 
 from largemodels.models.keras.cnn import CNN, LeNet
 from largemodels.models.keras.mlp import MLP
+from largemodels.models.keras.resnet import ResidualBlock, ResNet
 
-__all__ = ["CNN", "MLP", "LeNet"]
+__all__ = ["CNN", "MLP", "LeNet", "ResNet", "ResidualBlock"]

@@ -2,5 +2,6 @@
 
 from largemodels.models.pytorch.cnn import CNN, LeNet
 from largemodels.models.pytorch.mlp import MLP
+from largemodels.models.pytorch.resnet import ResidualBlock, ResNet
 
-__all__ = ["CNN", "MLP", "LeNet"]
+__all__ = ["CNN", "MLP", "LeNet", "ResNet", "ResidualBlock"]
