@@ -172,6 +172,23 @@ def test_a_padding_shortcut_cannot_drop_channels() -> None:
         keras_models.ResidualBlock(3, 2, projection=False)(np.zeros((1, 4, 4, 3)))
 
 
+def test_an_inception_block_has_three_twins() -> None:
+    channels = 5, 3, 4, 2, 3, 6  # All branches differ, so that a mix-up shows.
+    keras_model = keras.Sequential([keras.Input((6, 7, 2)), keras_models.InceptionBlock(*channels)])
+    assert_twins_agree(
+        pytorch.InceptionBlock(2, *channels),
+        keras_model,
+        images(3, 2, 6, 7),
+        scratch.InceptionBlock(2, *channels),
+    )
+
+
+def test_inception_net_twins_agree() -> None:
+    assert_twins_agree(
+        pytorch.InceptionNet(2, 4), keras_models.InceptionNet(2, 4), images(3, 2, 13, 10)
+    )
+
+
 @pytest.mark.parametrize("make", [pytorch.CNN, keras_models.CNN])
 def test_a_cnn_that_cannot_be_built_says_why(make: type) -> None:
     with pytest.raises(ValueError, match=r"`pools` \(=4\) must be from 0 to 3"):
@@ -223,6 +240,7 @@ KERAS_MODELS = {
     "cnn": lambda: keras_models.CNN((9, 8, 1), [2], 1, 4, 3),
     "resnet": lambda: keras_models.ResNet(8, 4, 2, projection=True),
     "resnet with padding": lambda: keras_models.ResNet(8, 4, 2),
+    "inception": lambda: keras_models.InceptionNet(2, 4),
 }
 
 
