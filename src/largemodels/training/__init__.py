@@ -1,5 +1,6 @@
 """Training as a practitioner does it. Import the module that you need.
 
+* `largemodels.training.loop`: `fit`, the training loop for PyTorch.
 * `largemodels.training.checkpoint`: files from which a training continues exactly.
 """
 
