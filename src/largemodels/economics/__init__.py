@@ -4,6 +4,9 @@ Everything here is a formula with its inputs in the open. No price and no utilis
 an `Assumption` carries its range, its unit, its source and its date.
 """
 
+from largemodels.economics.assumptions import (
+    Assumption,
+)
 from largemodels.economics.compute import (
     Compute,
     attention,
@@ -19,19 +22,50 @@ from largemodels.economics.compute import (
     training_flops,
     transformer_layer,
 )
+from largemodels.economics.cost import (
+    api_break_even_tokens,
+    decode_tokens_per_second,
+    gpu_hours,
+    rent_or_buy_break_even_hours,
+    serving_cost_per_million_tokens,
+    training_cost,
+    training_days,
+)
+from largemodels.economics.memory import (
+    Memory,
+    kv_cache_bytes,
+    serving_memory,
+    training_memory,
+    transformer_activation_bytes,
+    weight_bytes,
+)
 
 __all__ = [
+    "Assumption",
     "Compute",
+    "Memory",
+    "api_break_even_tokens",
     "attention",
     "compute_optimal",
     "conv2d",
+    "decode_tokens_per_second",
     "embedding",
     "gpt",
+    "gpu_hours",
+    "kv_cache_bytes",
     "layer_norm",
     "lenet",
     "linear",
     "mlp",
     "recurrent",
+    "rent_or_buy_break_even_hours",
+    "serving_cost_per_million_tokens",
+    "serving_memory",
+    "training_cost",
+    "training_days",
     "training_flops",
+    "training_memory",
+    "transformer_activation_bytes",
     "transformer_layer",
+    "weight_bytes",
 ]
