@@ -29,6 +29,17 @@ def randomize(model: torch.nn.Module) -> None:
             tensor += noise if name.endswith(("bias", "mean")) else noise / 2
 
 
+def channels_last(array: np.ndarray) -> np.ndarray:
+    """Return images as Keras wants them, and anything else as it is."""
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
+
+
+def assert_close(actual: object, expected: np.ndarray) -> None:
+    # Small gradients must agree in as many digits as large ones.
+    atol = 1e-5 * min(1, np.abs(expected).max())
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=atol)
+
+
 def assert_twins_agree(
     torch_model: torch.nn.Module,
     keras_model: keras.Model,
@@ -36,7 +47,7 @@ def assert_twins_agree(
     scratch_model: scratch.Layer | None = None,
     training: bool = True,
 ) -> None:
-    """Compare the outputs and all gradients of one batch (N, C, H, W)."""
+    """Compare the outputs and all gradients of one batch, images as (N, C, H, W)."""
     torch.manual_seed(0)
     randomize(torch_model)
     if scratch_model is not None:
@@ -54,33 +65,29 @@ def assert_twins_agree(
     upstream /= upstream.size
     torch_y.backward(torch.from_numpy(upstream))
 
-    # Keras has the channels last.
-    keras_x = tf.Variable(x.transpose(0, 2, 3, 1))
+    keras_x = tf.Variable(channels_last(x))
     parameters = [weight.value for weight in keras_model.trainable_weights]
     with tf.GradientTape() as tape:
         keras_y = keras_model(keras_x, training=training)
-        channels_first = (
-            tf.transpose(keras_y, (0, 3, 1, 2)) if x.ndim == len(keras_y.shape) else keras_y
-        )
-        loss = tf.reduce_sum(channels_first * upstream)
+        loss = tf.reduce_sum(keras_y * channels_last(upstream))
     keras_grad_x, *keras_grads = tape.gradient(loss, [keras_x, *parameters])
 
-    np.testing.assert_allclose(channels_first, torch_y.detach(), **CLOSE)
+    assert_close(keras_y, channels_last(torch_y.detach().numpy()))
     assert torch_x.grad is not None
-    np.testing.assert_allclose(keras_grad_x, torch_x.grad.permute(0, 2, 3, 1), **CLOSE)
+    assert_close(keras_grad_x, channels_last(torch_x.grad.numpy()))
     gradients = torch_model.state_dict() | {
         name: parameter.grad for name, parameter in torch_model.named_parameters()
     }
     expected = keras_arrays({n: tensor.numpy() for n, tensor in gradients.items()}, keras_model)
     trainable = [a for a, w in zip(expected, keras_model.weights, strict=True) if w.trainable]
     for actual, gradient in zip(keras_grads, trainable, strict=True):
-        np.testing.assert_allclose(actual, gradient, **CLOSE)
+        assert_close(actual, gradient)
 
     if scratch_model is not None:
-        np.testing.assert_allclose(scratch_model(x), torch_y.detach(), **CLOSE)
-        np.testing.assert_allclose(scratch_model.backward(upstream), torch_x.grad, **CLOSE)
+        assert_close(scratch_model(x), torch_y.detach().numpy())
+        assert_close(scratch_model.backward(upstream), torch_x.grad.numpy())
         for name, parameter in scratch_model.named_parameters():
-            np.testing.assert_allclose(parameter.grad, gradients[name], **CLOSE)
+            assert_close(parameter.grad, gradients[name].numpy())
 
 
 def images(*shape: int) -> np.ndarray:
@@ -189,6 +196,41 @@ def test_inception_net_twins_agree() -> None:
     )
 
 
+# Noise and channels differ from each other and from 1, so that a mix-up shows.
+GANS = {
+    "generator": ("Generator", (6, 10, 7), (4, 6)),
+    "discriminator": ("Discriminator", (10, 7), (4, 10)),
+    "dcgan generator": ("DCGANGenerator", (5, 2, 3), (4, 5)),
+    "dcgan discriminator": ("DCGANDiscriminator", (2, 3), (4, 2, 28, 28)),
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("name", "settings", "shape"), GANS.values(), ids=GANS)
+def test_gan_twins_agree(
+    name: str, settings: tuple[int, ...], shape: tuple[int, ...], training: bool
+) -> None:
+    torch_model, keras_model = getattr(pytorch, name), getattr(keras_models, name)
+    assert_twins_agree(
+        torch_model(*settings), keras_model(*settings), images(*shape), training=training
+    )
+
+
+@pytest.mark.parametrize("package", [pytorch, keras_models])
+@pytest.mark.parametrize("name", ["DCGANGenerator", "DCGANDiscriminator"])
+def test_dcgan_starts_with_small_weights(package: object, name: str) -> None:
+    keras.utils.set_random_seed(0)  # Seeds NumPy, PyTorch and TensorFlow.
+    model = getattr(package, name)()
+    if isinstance(model, torch.nn.Module):
+        arrays = [parameter.detach().numpy() for parameter in model.parameters()]
+    else:
+        arrays = model.get_weights()
+    kernels = [array for array in arrays if array.ndim == 4]
+    assert len(kernels) == 3
+    for kernel in kernels:
+        assert kernel.std() == pytest.approx(0.02, rel=0.1)
+
+
 @pytest.mark.parametrize("make", [pytorch.CNN, keras_models.CNN])
 def test_a_cnn_that_cannot_be_built_says_why(make: type) -> None:
     with pytest.raises(ValueError, match=r"`pools` \(=4\) must be from 0 to 3"):
@@ -241,6 +283,10 @@ KERAS_MODELS = {
     "resnet": lambda: keras_models.ResNet(8, 4, 2, projection=True),
     "resnet with padding": lambda: keras_models.ResNet(8, 4, 2),
     "inception": lambda: keras_models.InceptionNet(2, 4),
+    "generator": lambda: keras_models.Generator(3, 5, 4),
+    "discriminator": lambda: keras_models.Discriminator(5, 4),
+    "dcgan generator": lambda: keras_models.DCGANGenerator(5, 2, 3),
+    "dcgan discriminator": lambda: keras_models.DCGANDiscriminator(2, 3),
 }
 
 

@@ -1,8 +1,26 @@
 """The reference models in Keras."""
 
 from largemodels.models.keras.cnn import CNN, LeNet
+from largemodels.models.keras.gan import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    Discriminator,
+    Generator,
+)
 from largemodels.models.keras.inception import InceptionBlock, InceptionNet
 from largemodels.models.keras.mlp import MLP
 from largemodels.models.keras.resnet import ResidualBlock, ResNet
 
-__all__ = ["CNN", "MLP", "InceptionBlock", "InceptionNet", "LeNet", "ResNet", "ResidualBlock"]
+__all__ = [
+    "CNN",
+    "MLP",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "Discriminator",
+    "Generator",
+    "InceptionBlock",
+    "InceptionNet",
+    "LeNet",
+    "ResNet",
+    "ResidualBlock",
+]

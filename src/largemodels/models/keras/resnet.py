@@ -10,16 +10,9 @@ from typing import Any, Self
 import keras
 from keras import layers, ops
 
+from largemodels.models.keras.normalization import batch_norm
+
 __all__ = ["PaddingShortcut", "ResNet", "ResidualBlock"]
-
-
-def _batch_norm() -> keras.layers.Layer:
-    """Return a batch normalization with PyTorch's settings.
-
-    PyTorch's momentum of 0.1 is the share of the new batch, Keras's that of the old ones. And Keras
-    keeps the variance divided by n, PyTorch that divided by n − 1.
-    """
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
 
 
 def _convolution(
@@ -143,7 +136,7 @@ class ResidualBlock(keras.layers.Layer):
 
         def convolution(kernel_size: int, strides: int) -> list[keras.layers.Layer]:
             own = _convolution(out_channels, kernel_size, strides, use_bias=not normalization)
-            return [*own, _batch_norm()] if normalization else own
+            return [*own, batch_norm()] if normalization else own
 
         self.body = keras.Sequential(
             [*convolution(3, strides), layers.ReLU(), *convolution(3, 1)], name="body"
@@ -227,7 +220,7 @@ class ResNet(keras.Sequential):
         }
         super().__init__(name=name)
         self.add(keras.Input((None, None, in_channels)))
-        for layer in [*_convolution(16, 3, 1, use_bias=False), _batch_norm(), layers.ReLU()]:
+        for layer in [*_convolution(16, 3, 1, use_bias=False), batch_norm(), layers.ReLU()]:
             self.add(layer)
         channels = 16
         for out_channels in (16, 32, 64):

@@ -1,8 +1,26 @@
 """The reference models in PyTorch."""
 
 from largemodels.models.pytorch.cnn import CNN, LeNet
+from largemodels.models.pytorch.gan import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    Discriminator,
+    Generator,
+)
 from largemodels.models.pytorch.inception import InceptionBlock, InceptionNet
 from largemodels.models.pytorch.mlp import MLP
 from largemodels.models.pytorch.resnet import ResidualBlock, ResNet
 
-__all__ = ["CNN", "MLP", "InceptionBlock", "InceptionNet", "LeNet", "ResNet", "ResidualBlock"]
+__all__ = [
+    "CNN",
+    "MLP",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "Discriminator",
+    "Generator",
+    "InceptionBlock",
+    "InceptionNet",
+    "LeNet",
+    "ResNet",
+    "ResidualBlock",
+]
