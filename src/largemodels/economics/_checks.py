@@ -1,4 +1,4 @@
-"""Checks that name the argument and its value. A value may be a number or an array of them."""
+"""Quantities, which are numbers or arrays, and checks that name the argument and its value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import numpy as np
 
 # One number, or one for each sample of a simulation.
 Quantity: TypeAlias = "float | np.ndarray"
+
+
+def plain(value: Quantity) -> Quantity:
+    """Return a Python number for a single one, so that it prints as such."""
+    return value if np.ndim(value) else float(value)
 
 
 def check_positive(name: str, value: Quantity) -> None:

@@ -13,6 +13,7 @@ from largemodels.economics._checks import (
     check_not_negative,
     check_positive,
     check_share,
+    plain,
 )
 
 __all__ = [
@@ -148,7 +149,7 @@ def decode_tokens_per_second(
     check_positive("peak_flops", peak_flops)
     reading = (weight_bytes + batch_size * kv_cache_bytes) / peak_bandwidth
     computing = batch_size * flops_per_token / peak_flops
-    return _plain(batch_size / np.maximum(reading, computing))
+    return plain(batch_size / np.maximum(reading, computing))
 
 
 def serving_cost_per_million_tokens(
@@ -203,7 +204,7 @@ def api_break_even_tokens(
     check_not_negative("api_price_per_million", api_price_per_million)
     check_not_negative("own_cost_per_million", own_cost_per_million)
     saving = np.subtract(api_price_per_million, own_cost_per_million)
-    return _plain(1e6 * _per(fixed_cost, saving))
+    return plain(1e6 * _per(fixed_cost, saving))
 
 
 def rent_or_buy_break_even_hours(
@@ -232,15 +233,10 @@ def rent_or_buy_break_even_hours(
     check_not_negative("purchase_price", purchase_price)
     check_not_negative("own_cost_per_hour", own_cost_per_hour)
     check_not_negative("rent_per_hour", rent_per_hour)
-    return _plain(_per(purchase_price, np.subtract(rent_per_hour, own_cost_per_hour)))
+    return plain(_per(purchase_price, np.subtract(rent_per_hour, own_cost_per_hour)))
 
 
 def _per(total: Quantity, saving: Quantity) -> Quantity:
     """Return total / saving where there is a saving, else infinity."""
     saves = np.greater(saving, 0)
     return np.where(saves, total / np.where(saves, saving, 1.0), np.inf)
-
-
-def _plain(value: Quantity) -> Quantity:
-    """Return a Python number for a single one, so that it prints as such."""
-    return value if np.ndim(value) else float(value)
