@@ -6,16 +6,18 @@ Taught in: book/algorithms/convolutional_networks.md
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import layers
+
+from largemodels.models.keras.saving import SavedSequential
 
 __all__ = ["CNN", "LeNet"]
 
 
 @keras.saving.register_keras_serializable(package="largemodels")
-class LeNet(keras.Sequential):
+class LeNet(SavedSequential):
     """A LeNet-5 for 28×28 images, the twin of `largemodels.scratch.LeNet`.
 
     Args:
@@ -68,18 +70,9 @@ class LeNet(keras.Sequential):
             name=name,
         )
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the model, so that Keras can save it."""
-        return {**self.settings, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Return the model of a saved configuration."""
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(package="largemodels")
-class CNN(keras.Sequential):
+class CNN(SavedSequential):
     """A small CNN: 3×3 convolutions, max pooling after the first ones, and two dense layers.
 
     A ReLU follows every layer but the last one, which returns logits. Neither convolution nor
@@ -146,12 +139,3 @@ class CNN(keras.Sequential):
         self.add(layers.Flatten())
         self.add(layers.Dense(hidden, "relu", **he))
         self.add(layers.Dense(num_classes, **he))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the model, so that Keras can save it."""
-        return {**self.settings, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Return the model of a saved configuration."""
-        return cls(**config)

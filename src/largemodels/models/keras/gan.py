@@ -5,37 +5,19 @@ Taught in: book/algorithms/generative_adversarial_networks.md
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import layers
 
 from largemodels.models.keras.normalization import batch_norm
+from largemodels.models.keras.saving import SavedSequential
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator", "Discriminator", "Generator"]
 
 
-class _SavedSequential(keras.Sequential):
-    """A `Sequential` that Keras saves by the arguments it was made with."""
-
-    def __init__(
-        self, model_layers: list[Any], settings: dict[str, Any], name: str | None = None
-    ) -> None:
-        self.settings = settings
-        super().__init__(model_layers, name=name)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the model, so that Keras can save it."""
-        return {**self.settings, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Return the model of a saved configuration."""
-        return cls(**config)
-
-
 @keras.saving.register_keras_serializable(package="largemodels")
-class Generator(_SavedSequential):
+class Generator(SavedSequential):
     """Make a sample from noise, with dense layers.
 
     x = tanh(leaky_relu(z W₁ + b₁) W₂ + b₂)
@@ -68,6 +50,7 @@ class Generator(_SavedSequential):
         hidden: int = 256,
         name: str | None = None,
     ) -> None:
+        self.settings = {"latent_dim": latent_dim, "features": features, "hidden": hidden}
         super().__init__(
             [
                 keras.Input((latent_dim,)),
@@ -75,13 +58,12 @@ class Generator(_SavedSequential):
                 layers.LeakyReLU(0.2),
                 layers.Dense(features, "tanh", kernel_initializer="he_normal"),
             ],
-            {"latent_dim": latent_dim, "features": features, "hidden": hidden},
-            name,
+            name=name,
         )
 
 
 @keras.saving.register_keras_serializable(package="largemodels")
-class Discriminator(_SavedSequential):
+class Discriminator(SavedSequential):
     """Judge whether a sample is real, with dense layers.
 
     logit = leaky_relu(x W₁ + b₁) · w₂ + b₂;  σ(logit) is the probability of a real sample
@@ -107,6 +89,7 @@ class Discriminator(_SavedSequential):
     """
 
     def __init__(self, features: int = 784, hidden: int = 256, name: str | None = None) -> None:
+        self.settings = {"features": features, "hidden": hidden}
         super().__init__(
             [
                 keras.Input((features,)),
@@ -114,8 +97,7 @@ class Discriminator(_SavedSequential):
                 layers.LeakyReLU(0.2),
                 layers.Dense(1, kernel_initializer="he_normal"),
             ],
-            {"features": features, "hidden": hidden},
-            name,
+            name=name,
         )
 
 
@@ -145,7 +127,7 @@ def _downsample(
 
 
 @keras.saving.register_keras_serializable(package="largemodels")
-class DCGANGenerator(_SavedSequential):
+class DCGANGenerator(SavedSequential):
     """Make a 28×28 image from noise, with transposed convolutions.
 
     | layer                                          | output (64 filters) |
@@ -183,6 +165,7 @@ class DCGANGenerator(_SavedSequential):
         filters: int = 64,
         name: str | None = None,
     ) -> None:
+        self.settings = {"latent_dim": latent_dim, "channels": channels, "filters": filters}
         super().__init__(
             [
                 keras.Input((latent_dim,)),
@@ -195,13 +178,12 @@ class DCGANGenerator(_SavedSequential):
                 layers.ReLU(),
                 _upsample(channels, 4, strides=2, activation="tanh"),
             ],
-            {"latent_dim": latent_dim, "channels": channels, "filters": filters},
-            name,
+            name=name,
         )
 
 
 @keras.saving.register_keras_serializable(package="largemodels")
-class DCGANDiscriminator(_SavedSequential):
+class DCGANDiscriminator(SavedSequential):
     """Judge whether a 28×28 image is real, with convolutions.
 
     | layer                                              | output (64 filters) |
@@ -232,6 +214,7 @@ class DCGANDiscriminator(_SavedSequential):
     """
 
     def __init__(self, channels: int = 1, filters: int = 64, name: str | None = None) -> None:
+        self.settings = {"channels": channels, "filters": filters}
         super().__init__(
             [
                 keras.Input((28, 28, channels)),
@@ -243,6 +226,5 @@ class DCGANDiscriminator(_SavedSequential):
                 _downsample(1, 7),
                 layers.Flatten(),
             ],
-            {"channels": channels, "filters": filters},
-            name,
+            name=name,
         )

@@ -5,10 +5,12 @@ Taught in: book/algorithms/convolutional_networks.md
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import layers, ops
+
+from largemodels.models.keras.saving import SavedSequential
 
 __all__ = ["InceptionBlock", "InceptionNet"]
 
@@ -104,7 +106,7 @@ class InceptionBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="largemodels")
-class InceptionNet(keras.Sequential):
+class InceptionNet(SavedSequential):
     """A small GoogLeNet: a convolution, three Inception blocks, a mean and a dense layer.
 
     | layer                                      | output (32×32 image) | parameters (C = 3) |
@@ -157,12 +159,3 @@ class InceptionNet(keras.Sequential):
             ],
             name=name,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the model, so that Keras can save it."""
-        return {**self.settings, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Return the model of a saved configuration."""
-        return cls(**config)

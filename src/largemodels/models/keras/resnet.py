@@ -5,12 +5,13 @@ Taught in: book/algorithms/convolutional_networks.md
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 from largemodels.models.keras.normalization import batch_norm
+from largemodels.models.keras.saving import SavedSequential
 
 __all__ = ["PaddingShortcut", "ResNet", "ResidualBlock"]
 
@@ -164,7 +165,7 @@ class ResidualBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="largemodels")
-class ResNet(keras.Sequential):
+class ResNet(SavedSequential):
     """The ResNet for CIFAR-10: three stages of residual blocks with 16, 32 and 64 channels.
 
     depth = 6 n + 2: a convolution, 3 stages of n blocks with 2 convolutions each, a dense layer
@@ -237,12 +238,3 @@ class ResNet(keras.Sequential):
                 channels = out_channels
         self.add(layers.GlobalAveragePooling2D())
         self.add(layers.Dense(num_classes, kernel_initializer="he_normal"))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the model, so that Keras can save it."""
-        return {**self.settings, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Return the model of a saved configuration."""
-        return cls(**config)
