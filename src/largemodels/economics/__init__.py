@@ -39,6 +39,13 @@ from largemodels.economics.memory import (
     transformer_activation_bytes,
     weight_bytes,
 )
+from largemodels.economics.simulation import (
+    Sensitivity,
+    Simulation,
+    sample,
+    simulate,
+    tornado,
+)
 from largemodels.economics.unit_economics import (
     break_even_customers,
     contribution_margin,
@@ -54,6 +61,8 @@ __all__ = [
     "Assumption",
     "Compute",
     "Memory",
+    "Sensitivity",
+    "Simulation",
     "api_break_even_tokens",
     "attention",
     "break_even_customers",
@@ -76,9 +85,12 @@ __all__ = [
     "recurrent",
     "rent_or_buy_break_even_hours",
     "runway",
+    "sample",
     "serving_cost_per_million_tokens",
     "serving_memory",
     "simple_lifetime_value",
+    "simulate",
+    "tornado",
     "training_cost",
     "training_days",
     "training_flops",
