@@ -480,9 +480,9 @@ def training_flops(parameters: float, tokens: float) -> float:
 
     C ≈ 6 · N · D: 2 forward and 4 backward, for each parameter and token
 
-    It leaves out the scores of attention, 12 · L · T · d per token (half of that if the causal half
-    is not computed), so it is good where T is well below 12 · d. For the exact count, multiply
-    `gpt(...).training_flops` by the number of steps.
+    It leaves out the scores of attention, 12 · L · T · d per token (half of that where a kernel
+    skips what the causal mask hides), so it is good where T is well below 6 · d. For the
+    exact count, multiply `gpt(...).training_flops` by the number of steps.
 
     Args:
         parameters: N. The paper leaves the embeddings out.

@@ -153,7 +153,7 @@ def transformer_activation_bytes(
 
     Source:
         Korthikanti et al., "Reducing activation recomputation in large transformer models", 2022,
-        arXiv:2205.05198, section 4.
+        arXiv:2205.05198, equations 1 and 6.
 
     Example:
         >>> transformer_activation_bytes(12288, 96, 96, sequence_length=2048) / 1e9

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from largemodels.economics import cost
 from largemodels.economics.assumptions import Assumption
 
+untimed = settings(deadline=None)
 positive = st.floats(1e-3, 1e6)
 share = st.floats(0.01, 1)
 WHERE = ("USD", "guess", "2026-01-31")
@@ -22,6 +23,7 @@ def test_gpt3_on_a100(gpus, utilisation, days):
     assert round(counted) == days
 
 
+@untimed
 @given(positive, share, positive, positive, st.floats(1.01, 10))
 def test_cost_is_proportional_and_falls_with_utilisation(flops, utilisation, price, peak, factor):
     def total(flops=flops, utilisation=utilisation, price=price, peak=peak):
@@ -38,6 +40,7 @@ def test_cost_is_proportional_and_falls_with_utilisation(flops, utilisation, pri
     assert days * 3 * 24 == pytest.approx(hours)
 
 
+@untimed
 @given(positive, positive, share)
 def test_serving_for_an_hour_costs_the_price_of_an_hour(price, speed, utilisation):
     million = cost.serving_cost_per_million_tokens(
@@ -46,6 +49,7 @@ def test_serving_for_an_hour_costs_the_price_of_an_hour(price, speed, utilisatio
     assert million * speed * utilisation * 3600 / 1e6 == pytest.approx(price)
 
 
+@untimed
 @given(positive, positive, st.floats(0, 1e5))
 def test_at_the_break_even_both_ways_cost_the_same(fixed, saving, own):
     api = own + saving
@@ -66,6 +70,7 @@ def test_what_saves_nothing_never_breaks_even():
     np.testing.assert_array_equal(tokens, [np.inf, np.inf, 1e6])
 
 
+@untimed
 @given(st.integers(1, 1000), st.floats(0, 1e9))
 def test_a_larger_batch_is_never_slower_and_stays_below_both_roofs(batch, cache):
     sizes = {"weight_bytes": 14e9, "kv_cache_bytes": cache, "flops_per_token": 14e9}
@@ -78,6 +83,7 @@ def test_a_larger_batch_is_never_slower_and_stays_below_both_roofs(batch, cache)
     assert speed <= min(3e14 / 14e9, batch * 2e12 / 14e9) * (1 + 1e-12)
 
 
+@untimed
 @given(st.floats(1e-3, 1e3), st.floats(1, 200))
 def test_lognormal_keeps_its_order_and_its_mode_below_its_mean(low, ratio):
     assumption = Assumption.lognormal(low, low * ratio, *WHERE)

@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from largemodels.economics import unit_economics as unit
 
+untimed = settings(deadline=None)
 money = st.floats(0.1, 1e5)
 churn = st.floats(1e-4, 0.99)
 rate = st.floats(0, 0.5)
 
 
+@untimed
 @given(money, churn, rate, st.integers(1, 60))
 def test_lifetime_value_equals_the_sum(margin, churn, rate, horizon):
     t = np.arange(horizon)
@@ -21,12 +23,14 @@ def test_lifetime_value_equals_the_sum(margin, churn, rate, horizon):
     assert unit.lifetime_value_from_survival(margin, survival, rate) == pytest.approx(expected)
 
 
+@untimed
 @given(money, churn)
 def test_without_discount_the_simple_formula_is_right(margin, churn):
     simple = unit.simple_lifetime_value(margin, churn)
     assert unit.lifetime_value(margin, churn) == pytest.approx(simple)
 
 
+@untimed
 @given(money, churn, st.floats(1e-3, 0.5), st.integers(1, 60))
 def test_discount_and_horizon_only_lower_the_value(margin, churn, rate, horizon):
     simple = unit.simple_lifetime_value(margin, churn)
@@ -36,6 +40,7 @@ def test_discount_and_horizon_only_lower_the_value(margin, churn, rate, horizon)
     assert endless < simple
 
 
+@untimed
 @given(money, churn, rate)
 def test_payment_at_the_end_is_the_formula_of_gupta_and_lehmann(margin, churn, rate):
     r = 1 - churn
@@ -43,6 +48,7 @@ def test_payment_at_the_end_is_the_formula_of_gupta_and_lehmann(margin, churn, r
     assert at_the_end == pytest.approx(margin * r / (1 + rate - r))
 
 
+@untimed
 @given(money, st.floats(1e-3, 0.5), st.integers(1, 60))
 def test_limits_of_churn(margin, rate, horizon):
     perpetuity = margin * (1 + rate) / rate
@@ -53,12 +59,14 @@ def test_limits_of_churn(margin, rate, horizon):
     assert unit.lifetime_value(margin, 1.0, rate, horizon=horizon) == pytest.approx(margin)
 
 
+@untimed
 @given(money, st.lists(churn, min_size=2, max_size=8))
 def test_the_value_at_the_mean_churn_is_below_the_mean_value(margin, churns):
     mean = np.mean(unit.lifetime_value(margin, np.array(churns)))
     assert unit.lifetime_value(margin, float(np.mean(churns))) <= mean * (1 + 1e-12)
 
 
+@untimed
 @given(money, money, churn)
 def test_after_the_payback_period_the_cost_is_back(cost, margin, churn):
     periods = unit.payback_period(cost, margin, churn)
@@ -72,6 +80,7 @@ def test_after_the_payback_period_the_cost_is_back(cost, margin, churn):
         assert periods >= unit.payback_period(cost, margin) * (1 - 1e-9) or periods <= 1
 
 
+@untimed
 @given(money, money)
 def test_payback_without_churn(cost, margin):
     assert unit.payback_period(cost, margin) == pytest.approx(cost / margin)
@@ -88,6 +97,7 @@ def test_a_customer_without_margin_never_pays_back():
     )
 
 
+@untimed
 @given(st.floats(0, 1e6), money, st.floats(0, 0.99))
 def test_constant_runway_is_cash_by_burn(cash, costs, covered):
     burn = costs * (1 - covered)
@@ -96,6 +106,7 @@ def test_constant_runway_is_cash_by_burn(cash, costs, covered):
     assert months == pytest.approx(cash / burn if cash < 500 * burn else np.inf)
 
 
+@untimed
 @given(money, money, money, st.floats(-0.2, 0.2), st.floats(-0.2, 0.2), st.floats(1.0, 3.0))
 def test_more_cash_or_growth_never_shortens_the_runway(cash, revenue, costs, up, out, factor):
     def months(cash=cash, growth=up):
@@ -117,6 +128,7 @@ def test_runway_of_samples_equals_that_of_each():
     np.testing.assert_allclose(together, each)
 
 
+@untimed
 @given(money, money)
 def test_break_even_customers_pay_for_what_is_fixed(fixed, margin):
     assert unit.break_even_customers(fixed, margin) * margin == pytest.approx(fixed)
