@@ -216,6 +216,16 @@ def test_float16_skips_a_step_whose_scaled_gradient_overflows():
     assert schedule.last_epoch == 0
 
 
+def test_float16_clips_the_gradient_and_not_the_scaled_one():
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    options = plain(model, torch.optim.SGD(model.parameters(), lr=1.0), examples(5))
+    fit(**{**options, "epochs": 1}, precision="float16", max_norm=0.01)
+    change = nn.utils.parameters_to_vector(model.parameters()) - before
+    assert change.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
 class Scaled(nn.CrossEntropyLoss):
     def __init__(self, factor):
         super().__init__()
@@ -350,6 +360,14 @@ def test_a_diverging_training_names_step_learning_rate_and_largest_gradient():
     assert found[3] == f"{largest:.3g}"
     others = [p.grad.abs().max().item() for p in model.parameters()]
     assert math.isnan(largest) or largest == max(others)
+
+
+def test_a_nan_is_the_largest_gradient():
+    model = nn.Linear(4, 2)
+    model.bias.register_hook(lambda grad: grad * math.nan)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(FloatingPointError, match=r"step 1 of .* largest .* is nan, in `bias`"):
+        fit(**plain(model, optimizer, examples()))
 
 
 def test_nan_in_the_data_stops_before_the_first_step():
