@@ -4,6 +4,7 @@ Importing this package is light. Ask for the room that you need:
 
 * `largemodels.scratch`: the algorithms in NumPy, written to be read.
 * `largemodels.models`: the same models in PyTorch and Keras.
+* `largemodels.training`, `largemodels.economics`: how to train them, and what they cost.
 * `largemodels.data`, `largemodels.plots`, `largemodels.check`: data sets, figures, checks.
 """
 
