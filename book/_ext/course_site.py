@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 from docutils import nodes
 from jupyter_cache import get_cache
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -56,17 +57,16 @@ def add_repository_links(app: Sphinx, config: Config) -> None:
 
 
 def restore_outputs(app: Sphinx, doctree: nodes.document) -> None:
-    """Give a notebook that came from the execution cache its outputs.
+    """Give the notebook of a page its outputs, as the execution cache holds them.
 
-    MyST-NB shows them on the page, but leaves them out of the notebook that it writes.
+    MyST-NB shows them on the page. In the notebook that it writes they are missing when they came
+    from the cache, and a text that was printed in two pieces stands there twice.
     """
     build = Path(app.outdir).parent
     file = build / "jupyter_execute" / f"{app.env.docname}.ipynb"
     if not file.is_file():
         return
     notebook = nbformat.read(file, as_version=4)
-    if any(cell.get("execution_count") for cell in notebook.cells):
-        return
     try:
         _, notebook = get_cache(build / ".jupyter_cache").merge_match_into_notebook(notebook)
     except KeyError:  # The page failed, and MyST-NB has said so.
@@ -79,6 +79,8 @@ def restore_outputs(app: Sphinx, doctree: nodes.document) -> None:
                 for output in cell.outputs
                 if not output.get("metadata", {}).get("scrapbook", {}).get("mime_prefix")
             ]
+    # A kernel sends a text in as many pieces as it likes.
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
     file.write_text(to_text(notebook), encoding="utf-8")
 
 
