@@ -25,7 +25,8 @@ INDEX = f"""{HEADER}
 ```{{code-cell}} ipython3
 import sys
 import time
-print(6 * 7, flush=True)
+print(6 * 7)
+sys.stdout.flush()
 time.sleep(0.5)  # So that the kernel sends what is printed in two pieces.
 print(sys.executable)
 ```
