@@ -29,7 +29,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from coursekit.errors import CourseError
-from coursekit.execution import KERNEL_ARGUMENTS, SECONDS_PER_CELL
+from coursekit.execution import SECONDS_PER_CELL, configure_kernels
 
 __all__ = ["Course", "Graded", "grade_all"]
 
@@ -94,7 +94,7 @@ class Course:
         if ignore_stderr:
             configuration.IgnorePattern.enabled = True
             configuration.IgnorePattern.pattern = r"[\s\S]"
-        configuration.Execute.extra_arguments = list(KERNEL_ARGUMENTS)
+        configure_kernels(configuration, self.root)
         # A graceful end of each kernel costs up to a second and changes no grade.
         configuration.Execute.shutdown_kernel = "immediate"
         (self.root / "exchange").mkdir()

@@ -1,16 +1,37 @@
 """Running a notebook from top to bottom in a fresh kernel."""
 
+import os
+import tempfile
 from pathlib import Path
 
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 from coursekit.errors import CourseError
 
-__all__ = ["KERNEL_ARGUMENTS", "SECONDS_PER_CELL", "execute"]
+__all__ = ["SECONDS_PER_CELL", "configure_kernels", "execute"]
 
 SECONDS_PER_CELL = 120
-# A kernel that listens to this machine only need not warn that its ports are not encrypted.
-KERNEL_ARGUMENTS = ["--log-level=ERROR"]
+
+
+def configure_kernels(configuration: Config, folder: Path) -> Config:
+    """Set how kernels start and listen, for nbclient and for nbgrader, which builds on it.
+
+    Args:
+        configuration: Is changed in place.
+        folder: A short-named folder for the sockets of kernels that run one after the other.
+
+    Returns:
+        The same configuration.
+    """
+    # A kernel that listens to this machine only need not warn that its ports are not encrypted.
+    configuration.NotebookClient.extra_arguments = ["--log-level=ERROR"]
+    # Jupyter picks free ports before the kernel opens them, so two graders at once may pick the
+    # same; files collide with nothing. Windows has no such sockets.
+    if os.name != "nt":
+        configuration.KernelManager.transport = "ipc"
+        configuration.KernelManager.ip = str(folder / "kernel")
+    return configuration
 
 
 def execute(
@@ -31,15 +52,15 @@ def execute(
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    client = NotebookClient(
-        notebook,
-        timeout=SECONDS_PER_CELL,
-        allow_errors=keep_going,
-        extra_arguments=list(KERNEL_ARGUMENTS),
-        resources={"metadata": {"path": str(folder)}},
-    )
     try:
-        return client.execute()
+        with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+            return NotebookClient(
+                notebook,
+                timeout=SECONDS_PER_CELL,
+                allow_errors=keep_going,
+                config=configure_kernels(Config(), Path(sockets)),
+                resources={"metadata": {"path": str(folder)}},
+            ).execute()
     except NoSuchKernel as error:
         raise CourseError(
             f"{name}: no Jupyter kernel `{error.name}`; "
