@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-EXTRAS := torch,tensorflow,book,grading,dev
+EXTRAS := torch,tensorflow,training,trust,book,grading,dev
 
 .PHONY: help book test exercises bench clean
 
