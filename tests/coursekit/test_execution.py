@@ -6,8 +6,8 @@ from pathlib import Path
 from nbformat.v4 import new_code_cell, new_notebook
 
 from coursekit.autograde import Course
-from coursekit.exercises import Exercise
 from coursekit.execution import execute
+from coursekit.exercises import Exercise
 from coursekit.release import source_notebook
 from coursekit.repository import Repository
 
