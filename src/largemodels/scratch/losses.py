@@ -68,13 +68,23 @@ class CrossEntropyLoss(Loss):
     With class weights, each log softmax(p)ₖ counts wₖ times. As in PyTorch, classes are then
     averaged by their weights, with Σₙ w[tₙ] in place of N; probabilities still with N.
 
+    Where one example asks for many decisions, such as one for each pixel or for each step of a
+    text, n counts all decisions of the batch.
+
     Args:
         weight: the weights w of the classes, shape (C,), each at least 0; `None` takes ones.
+        class_axis: the axis of the logits that holds the classes: 1, as always in PyTorch, or −1,
+            as language models have it.
+
+    Shape:
+        class_axis 1: prediction (N, C, ...), target (N, ...) or (N, C, ...)
+        class_axis −1: prediction (N, ..., C), target (N, ...) or (N, ..., C)
 
     Raises:
-        ValueError: if `prediction` is not of shape (N, C), or `target` is neither of shape (N,)
-            with integers from 0 to C − 1 nor of shape (N, C) with rows of probabilities, or if
-            the weights are negative, not of shape (C,) or 0 for all classes of the batch.
+        ValueError: if `prediction` has fewer than 2 axes, or `target` holds neither integers from
+            0 to C − 1 in the shape of `prediction` without its classes, nor probabilities in its
+            very shape, or if the weights are negative, not of shape (C,) or 0 for all classes of
+            the batch.
 
     Example:
         >>> loss = CrossEntropyLoss()
@@ -88,58 +98,68 @@ class CrossEntropyLoss(Loss):
         >>> loss = CrossEntropyLoss(weight=np.array([1.0, 3.0]))  # The second one counts thrice.
         >>> round(loss(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([0, 1])), 4)
         0.5516
+        >>> loss = CrossEntropyLoss(class_axis=-1)  # One text of three steps, two characters.
+        >>> round(loss(np.array([[[2.0, 0.0], [0.0, 0.0], [0.0, 2.0]]]), np.array([[0, 1, 1]])), 4)
+        0.3157
     """
 
-    def __init__(self, weight: np.ndarray | None = None) -> None:
+    def __init__(self, weight: np.ndarray | None = None, *, class_axis: int = 1) -> None:
         if weight is not None:
             weight = np.array(weight)
             if weight.ndim != 1 or not (weight >= 0).all():
                 raise ValueError(
                     f"`weight` (={weight}) must have shape (C,) and be at least 0 everywhere."
                 )
+        if class_axis not in (1, -1):
+            raise ValueError(f"`class_axis` (={class_axis}) must be 1 or -1.")
         self.weight = weight
+        self.class_axis = class_axis
 
     def forward(self, prediction: np.ndarray, target: np.ndarray) -> float:
-        """Return L for logits `prediction` (N, C) and classes (N,) or probabilities (N, C)."""
-        if prediction.ndim != 2:
-            raise ValueError(f"`prediction` must have shape (N, C), got {prediction.shape}.")
+        """Return L for logits `prediction` and classes or probabilities `target`."""
+        if prediction.ndim < 2:
+            raise ValueError(
+                f"`prediction` must have at least 2 axes, (N, C), got {prediction.shape}."
+            )
         _check_not_empty(prediction)
-        n, c = prediction.shape
-        if target.ndim == 2 and np.issubdtype(target.dtype, np.floating):
-            _check_probabilities(target, prediction.shape)
+        axis = self.class_axis
+        if target.ndim == prediction.ndim and np.issubdtype(target.dtype, np.floating):
+            _check_probabilities(target, prediction.shape, axis)
             target = self._weigh(target.astype(prediction.dtype))
-            count = n
+            count = target.size // target.shape[axis]
         else:
-            _check_classes(target, n, c)
-            one_hot = np.zeros_like(prediction)  # (N, C)
-            one_hot[np.arange(n), target] = 1
+            _check_classes(target, prediction.shape, axis)
+            one_hot = np.zeros_like(prediction)  # (N, C, ...)
+            np.put_along_axis(one_hot, np.expand_dims(target, axis), 1, axis)
             target = self._weigh(one_hot)
             count = target.sum()
             if count == 0:
                 raise ValueError(f"`weight` (={self.weight}) is 0 for all classes of the batch.")
-        log_probabilities = log_softmax(prediction)  # (N, C)
+        log_probabilities = log_softmax(prediction, axis)  # (N, C, ...)
         self.saved = log_probabilities, target, count
         # A class that does not count may be impossible: 0 · log 0 is 0 here, and not NaN.
         counted = np.where(target == 0, 0, log_probabilities)
         return float(-(target * counted).sum() / count)
 
     def backward(self) -> np.ndarray:
-        """Return ∂L/∂prediction, shape (N, C)."""
+        """Return ∂L/∂prediction, in the shape of the prediction."""
         log_probabilities, target, count = self.saved
         grad = np.exp(log_probabilities)  # softmax(p)
-        grad *= target.sum(axis=1, keepdims=True)  # 1, if there are no class weights.
+        grad *= target.sum(axis=self.class_axis, keepdims=True)  # 1, if there are no class weights.
         grad -= target  # softmax(p) − t
         return grad / count
 
     def _weigh(self, target: np.ndarray) -> np.ndarray:
         if self.weight is None:
             return target
-        check_shape("weight", self.weight, target.shape[1:])
-        return target * self.weight.astype(target.dtype)
+        axis = self.class_axis % target.ndim
+        check_shape("weight", self.weight, target.shape[axis : axis + 1])
+        weight = self.weight.astype(target.dtype)
+        return target * weight.reshape(-1, *[1] * (target.ndim - 1 - axis))  # (C,) -> (C, 1, ...)
 
     def classes(self, prediction: np.ndarray) -> np.ndarray:
-        """Return the class with the largest logit, (N, C) -> (N,)."""
-        return prediction.argmax(axis=1)
+        """Return the class with the largest logit, (N, C, ...) -> (N, ...)."""
+        return prediction.argmax(axis=self.class_axis)
 
 
 class BCEWithLogitsLoss(Loss):
@@ -204,17 +224,21 @@ def _check_range(target: np.ndarray, largest: int) -> None:
         )
 
 
-def _check_classes(target: np.ndarray, n: int, c: int) -> None:
-    check_shape("target", target, (n,))
+def _check_classes(target: np.ndarray, shape: tuple[int, ...], axis: int) -> None:
+    axis %= len(shape)
+    check_shape("target", target, shape[:axis] + shape[axis + 1 :])
     if not np.issubdtype(target.dtype, np.integer):
         raise ValueError(f"`target` must hold integer classes, got {target.dtype}.")
-    _check_range(target, c - 1)
+    _check_range(target, shape[axis] - 1)
 
 
-def _check_probabilities(target: np.ndarray, shape: tuple[int, ...]) -> None:
+def _check_probabilities(target: np.ndarray, shape: tuple[int, ...], axis: int) -> None:
     check_shape("target", target, shape)
     _check_range(target, 1)
-    sums = target.sum(axis=1)
-    row = int(np.abs(sums - 1).argmax())
-    if abs(sums[row] - 1) > 1e-3:  # float16 probabilities must pass, too.
-        raise ValueError(f"`target` must sum to 1 in each row, got {sums[row]} in row {row}.")
+    sums = target.sum(axis=axis)
+    wrong = np.argwhere(np.abs(sums - 1) > 1e-3)  # float16 probabilities must pass, too.
+    if len(wrong) > 0:
+        first = tuple(wrong[0].tolist())
+        raise ValueError(
+            f"`target` must sum to 1 over the classes, got {sums[first]} in row {first}."
+        )

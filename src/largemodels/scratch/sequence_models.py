@@ -47,12 +47,13 @@ class CharRNN(Layer):
     Example:
         >>> from largemodels.scratch import CrossEntropyLoss
         >>> text = np.array([[0, 1, 2, 0, 1, 2, 0]])
-        >>> model, loss = CharRNN(3, 4, 8, rng=np.random.default_rng(0)), CrossEntropyLoss()
+        >>> model = CharRNN(3, 4, 8, rng=np.random.default_rng(0))
+        >>> loss = CrossEntropyLoss(class_axis=-1)
         >>> logits = model(text[:, :-1])
         >>> logits.shape
         (1, 6, 3)
-        >>> value = loss(logits.reshape(-1, 3), text[:, 1:].ravel())
-        >>> model.backward(loss.backward().reshape(logits.shape))
+        >>> value = loss(logits, text[:, 1:])
+        >>> model.backward(loss.backward())
     """
 
     def __init__(

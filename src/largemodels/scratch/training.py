@@ -167,9 +167,9 @@ def _accuracy(loss: Loss, prediction: np.ndarray, target: np.ndarray) -> float:
     classes = loss.classes(prediction)
     if classes is None:
         return math.nan
-    if target.ndim > classes.ndim:  # Probabilities: the most probable class is the right one.
-        target = target.argmax(axis=1)
-    return float((classes == target).mean())
+    # Where the target holds probabilities, the most probable class is the right one.
+    right = loss.classes(target) if target.ndim > classes.ndim else target
+    return float((classes == right).mean())
 
 
 def _check_data(x: np.ndarray, y: np.ndarray, batch_size: int) -> None:

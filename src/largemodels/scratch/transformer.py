@@ -391,13 +391,13 @@ class GPT(Layer):
         >>> from largemodels.scratch import CrossEntropyLoss, generate_greedy
         >>> rng = np.random.default_rng(0)
         >>> model = GPT(5, 8, d_model=16, nhead=2, num_layers=2, dropout=0.0, rng=rng)
-        >>> text, loss = np.array([[0, 1, 2, 3, 4, 0, 1]]), CrossEntropyLoss()
+        >>> text, loss = np.array([[0, 1, 2, 3, 4, 0, 1]]), CrossEntropyLoss(class_axis=-1)
         >>> logits = model(text[:, :-1])
         >>> logits.shape
         (1, 6, 5)
-        >>> round(float(loss(logits.reshape(-1, 5), text[:, 1:].ravel())), 1)  # log 5: a guess.
+        >>> round(loss(logits, text[:, 1:]), 1)  # log 5: a guess.
         1.6
-        >>> model.backward(loss.backward().reshape(logits.shape))
+        >>> model.backward(loss.backward())
         >>> generate_greedy(lambda tokens: model(tokens[:, -8:])[:, -1], text, 20).shape
         (1, 27)
     """

@@ -172,6 +172,41 @@ def test_cross_entropy_with_weights_and_probabilities_equals_pytorch(
     assert scratch.gradient_check_loss(scratch.CrossEntropyLoss(weight), prediction / scale, target)
 
 
+@given(
+    size=st.lists(st.integers(1, 7), min_size=3, max_size=4, unique=True),
+    seed=st.integers(0, 2**32 - 1),
+    class_axis=st.sampled_from([1, -1]),
+    weighted=st.booleans(),
+    probabilities=st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_cross_entropy_of_many_decisions_equals_pytorch(
+    size: list[int], seed: int, class_axis: int, weighted: bool, probabilities: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    prediction, classes = rng.standard_normal(size), size[class_axis]
+    shape = [n for axis, n in enumerate(size) if axis != class_axis % len(size)]
+    if probabilities:
+        target = np.moveaxis(rng.dirichlet(np.full(classes, 0.5), shape), -1, class_axis)
+    else:
+        target = rng.integers(0, classes, shape)
+    weight = rng.uniform(0.1, 5, classes) if weighted else None
+    loss = scratch.CrossEntropyLoss(weight, class_axis=class_axis)
+    value, grad = loss(prediction, target), loss.backward()
+
+    torch_prediction = torch.from_numpy(prediction).requires_grad_()
+    torch_target = torch.from_numpy(target)
+    torch_value = functional.cross_entropy(
+        torch_prediction.movedim(class_axis, 1),
+        torch_target.movedim(class_axis, 1) if probabilities else torch_target,
+        weight=None if weight is None else torch.from_numpy(weight),
+    )
+    torch_value.backward()
+    np.testing.assert_allclose(value, torch_value.item(), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(grad, torch_prediction.grad, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(loss.classes(prediction), prediction.argmax(class_axis))
+
+
 def test_one_hot_targets_and_classes_are_the_same_and_float32_stays() -> None:
     rng = np.random.default_rng(0)
     prediction = rng.standard_normal((5, 3)).astype(np.float32)
@@ -238,7 +273,9 @@ def test_classes_may_be_any_integers(dtype: type) -> None:
         ("CrossEntropyLoss", np.ones((2, 3)), np.array([-1, 1]), "from 0 to 2, got -1 to 1"),
         ("CrossEntropyLoss", np.ones((2, 3)), np.ones((2, 2)), r"\(2, 3\), got \(2, 2\)"),
         ("CrossEntropyLoss", np.ones((1, 2)), np.array([[1.5, -0.5]]), "0 to 1, got -0.5 to 1.5"),
-        ("CrossEntropyLoss", np.ones((2, 2)), np.eye(2) / [[1], [2]], "sum to 1 .* 0.5 in row 1"),
+        ("CrossEntropyLoss", np.ones((2, 2)), np.eye(2) / [[1], [2]], r"1 .* 0.5 in row \(1,\)"),
+        ("CrossEntropyLoss", np.ones((2, 3, 4)), np.ones((2, 3), int), r"\(2, 4\), got \(2, 3\)"),
+        ("CrossEntropyLoss", np.ones((2, 3, 4)), np.full((2, 4), 3), "from 0 to 2, got 3 to 3"),
         ("HingeLoss", np.ones(2), np.array([1, 0]), "`target` must be -1 or 1 everywhere, got 0"),
         ("HingeLoss", np.ones((2, 1)), np.ones(2), r"`target` .* \(2, 1\), got \(2,\)"),
         ("HingeLoss", np.ones(0), np.ones(0), "`prediction` must not be empty"),
@@ -258,6 +295,7 @@ def test_wrong_input_is_named(
     [
         (lambda: scratch.CrossEntropyLoss(np.array([1, -1])), r"`weight` \(=\[ 1 -1\]\) must"),
         (lambda: scratch.CrossEntropyLoss(np.ones((2, 2))), r"must have shape \(C,\)"),
+        (lambda: scratch.CrossEntropyLoss(class_axis=0), r"`class_axis` \(=0\) must be 1 or -1"),
         (lambda: scratch.BCEWithLogitsLoss(-1), r"`pos_weight` \(=-1\) must be at least 0"),
         (lambda: scratch.FocalLoss(gamma=-1), r"`gamma` \(=-1\) must be at least 0"),
         (lambda: scratch.FocalLoss(alpha=1.5), r"`alpha` \(=1.5\) must be from 0 to 1"),

@@ -1,6 +1,7 @@
 """The training loop: every row once an epoch, PyTorch's numbers, and a clear end when it fails."""
 
 import math
+from collections.abc import Callable
 from itertools import chain
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import torch
 
 from largemodels.scratch import (
+    GPT,
     MLP,
     SGD,
     Adam,
     BCEWithLogitsLoss,
+    CharRNN,
     CrossEntropyLoss,
     HingeLoss,
     History,
@@ -180,6 +183,32 @@ def test_accuracy_of_probabilities_and_of_signed_labels() -> None:
     )
     scores, labels = np.array([[2.0], [-3.0], [1.0], [-1.0]]), np.array([[1], [-1], [-1], [-1]])
     assert evaluate(Identity(), HingeLoss(), scores, labels)[1] == 0.75
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: CharRNN(4, 8, 16, rng=rng),
+        lambda rng: GPT(4, 8, d_model=16, nhead=2, num_layers=1, dropout=0.0, rng=rng),
+    ],
+    ids=["CharRNN", "GPT"],
+)
+def test_a_language_model_learns_from_fit(make: Callable) -> None:
+    rng = np.random.default_rng(0)
+    # 0 1 2 3 0 1 2 3 …, from any place: after the first token, all others are certain.
+    text = (rng.integers(0, 4, (64, 1)) + np.arange(9)) % 4
+    model, loss = make(rng), CrossEntropyLoss(class_axis=-1)
+    x, y = text[:, :-1], text[:, 1:]
+    untrained, guesses = evaluate(model, loss, x, y)
+    assert untrained == pytest.approx(math.log(4), abs=0.3)
+    assert guesses == (model(x).argmax(axis=2) == y).mean() < 0.6
+    optimizer = Adam(model.parameters(), lr=0.02)
+    options = {"epochs": 20, "batch_size": 16, "rng": rng, "progress": False}
+    history = fit(model, loss, optimizer, x, y, validation=(x[:5], y[:5]), **options)
+    assert history.loss[0] > history.loss[-1] < 0.1
+    assert history.accuracy[-1] == history.validation_accuracy[-1] == 1
+    one_hot = np.eye(4)[y]
+    assert evaluate(model, loss, x, one_hot) == pytest.approx(evaluate(model, loss, x, y), 1e-5)
 
 
 def test_progress_bar_shows_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
