@@ -51,6 +51,7 @@ from largemodels.scratch.gradient_check import (
     gradient_check,
     gradient_check_loss,
 )
+from largemodels.scratch.graph import GraphConvolution, normalized_adjacency
 from largemodels.scratch.gru import GRU
 from largemodels.scratch.layer import Layer, Parameter
 from largemodels.scratch.lenet import LeNet
@@ -105,6 +106,7 @@ __all__ = [
     "GeneratorLoss",
     "GlobalAvgPool2d",
     "GradientCheck",
+    "GraphConvolution",
     "HingeLoss",
     "History",
     "Identity",
@@ -153,6 +155,7 @@ __all__ = [
     "leaky_relu",
     "log_softmax",
     "next_token_probabilities",
+    "normalized_adjacency",
     "relu",
     "scaled_dot_product_attention",
     "sigmoid",

@@ -81,6 +81,23 @@ class ToItself(Layer):
         return repr(self.layer)
 
 
+class OnPath(Layer):
+    """A layer of a graph, fed with a path of three nodes whose edges have a direction."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        path = np.array([[1, 2, 0], [0, 1, 3], [0, 0, 1]], x.dtype)
+        return self.layer(x, path)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        return self.layer.backward(grad_output)
+
+    def __repr__(self) -> str:
+        return repr(self.layer)
+
+
 class WithMemory(Layer):
     """A layer of a sequence and a memory, fed with two views of one input."""
 
@@ -143,6 +160,10 @@ LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "LSTMClassifier": (
         lambda dtype: OfTokens(scratch.LSTMClassifier(5, 3, 4, 2, dtype=dtype)),
         (4, 6),
+    ),
+    "GraphConvolution": (
+        lambda dtype: OnPath(scratch.GraphConvolution(2, 5, dtype=dtype)),
+        (4, 3, 2),
     ),
     "BatchNorm1d": (lambda dtype: scratch.BatchNorm1d(3, dtype=dtype), (4, 3, 2)),
     "BatchNorm2d": (lambda dtype: scratch.BatchNorm2d(3, dtype=dtype), (4, 3, 2, 5)),
