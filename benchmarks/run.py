@@ -16,6 +16,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # ruff: noqa: E402  (the variables come first)
 import learning
+import memory
 import speed
 from report import Report
 
@@ -26,6 +27,7 @@ def main() -> None:
     full = parser.parse_args().full
     report = Report(THREADS)
     speed.measure(report)
+    memory.measure(report)
     if full:
         learning.measure(report)
         report.write()
