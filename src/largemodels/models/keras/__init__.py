@@ -9,6 +9,7 @@ from largemodels.models.keras.gan import (
 )
 from largemodels.models.keras.inception import InceptionBlock, InceptionNet
 from largemodels.models.keras.mlp import MLP
+from largemodels.models.keras.recommender import MatrixFactorization, NeuralRecommender
 from largemodels.models.keras.resnet import ResidualBlock, ResNet
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "InceptionBlock",
     "InceptionNet",
     "LeNet",
+    "MatrixFactorization",
+    "NeuralRecommender",
     "ResNet",
     "ResidualBlock",
 ]

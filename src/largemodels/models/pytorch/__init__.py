@@ -9,6 +9,7 @@ from largemodels.models.pytorch.gan import (
 )
 from largemodels.models.pytorch.inception import InceptionBlock, InceptionNet
 from largemodels.models.pytorch.mlp import MLP
+from largemodels.models.pytorch.recommender import MatrixFactorization, NeuralRecommender
 from largemodels.models.pytorch.resnet import ResidualBlock, ResNet
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "InceptionBlock",
     "InceptionNet",
     "LeNet",
+    "MatrixFactorization",
+    "NeuralRecommender",
     "ResNet",
     "ResidualBlock",
 ]
