@@ -58,6 +58,7 @@ from largemodels.scratch.lenet import LeNet
 from largemodels.scratch.linear import Linear
 from largemodels.scratch.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from largemodels.scratch.lstm import LSTM
+from largemodels.scratch.matrix_factorization import MatrixFactorization
 from largemodels.scratch.network import MLP, Sequential
 from largemodels.scratch.normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
 from largemodels.scratch.optimizers import SGD, Adam, Optimizer
@@ -121,6 +122,7 @@ __all__ = [
     "LogSoftmax",
     "Loss",
     "MSELoss",
+    "MatrixFactorization",
     "MaxPool2d",
     "MultiHeadAttention",
     "OneCycleLR",

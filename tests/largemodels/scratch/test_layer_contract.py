@@ -156,6 +156,10 @@ LAYERS: dict[str, tuple[Callable[..., Layer], tuple[int, ...]]] = {
     "LSTM": (lambda dtype: OutputOnly(scratch.LSTM(2, 3, dtype=dtype)), (4, 5, 2)),
     "GRU": (lambda dtype: OutputOnly(scratch.GRU(2, 3, dtype=dtype)), (4, 5, 2)),
     "Embedding": (lambda dtype: OfTokens(scratch.Embedding(5, 2, dtype=dtype)), (4, 3)),
+    "MatrixFactorization": (
+        lambda dtype: OfTokens(scratch.MatrixFactorization(5, 6, 3, mean=2, dtype=dtype)),
+        (4, 3, 2),
+    ),
     "CharRNN": (lambda dtype: OfTokens(scratch.CharRNN(5, 2, 3, dtype=dtype)), (4, 6)),
     "LSTMClassifier": (
         lambda dtype: OfTokens(scratch.LSTMClassifier(5, 3, 4, 2, dtype=dtype)),
