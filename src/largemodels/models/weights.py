@@ -1,15 +1,35 @@
 """Move weights from a scratch model to its PyTorch twin, and from either to the Keras twin.
 
-PyTorch and scratch name their arrays alike. Keras lays them out differently:
+PyTorch and scratch name their arrays alike. Keras names them otherwise, and lays some out
+differently:
 
-| layer           | scratch and PyTorch              | Keras                                      |
-|-----------------|----------------------------------|--------------------------------------------|
-| linear, dense   | weight (out, in)                 | kernel (in, out)                           |
-| convolution     | weight (out, in, KH, KW)         | kernel (KH, KW, in, out)                   |
-| transposed one  | weight (in, out, KH, KW)         | kernel (KH, KW, out, in)                   |
-| normalization   | weight, bias (features,)         | gamma, beta (features,)                    |
-| its statistics  | running_mean, running_var        | moving_mean, moving_variance               |
-| embedding       | weight (rows, features)          | embeddings (rows, features)                |
+| layer            | scratch and PyTorch              | Keras                                      |
+|------------------|----------------------------------|--------------------------------------------|
+| linear, dense    | weight (out, in)                 | kernel (in, out)                           |
+| convolution      | weight (out, in, KH, KW)         | kernel (KH, KW, in, out)                   |
+| the same in 1-D  | weight (out, in, K)              | kernel (K, in, out)                        |
+| transposed one   | weight (in, out, KH, KW)         | kernel (KH, KW, out, in)                   |
+| their bias       | bias (out,)                      | bias (out,)                                |
+| normalization    | weight, bias (features,)         | gamma, beta (features,)                    |
+| its statistics   | running_mean, running_var        | moving_mean, moving_variance               |
+| RMS norm         | weight (features,)               | scale (features,)                          |
+| embedding        | weight (rows, features)          | embeddings (rows, features)                |
+| RNN              | weight_ih (H, I)                 | kernel (I, H)                              |
+|                  | weight_hh (H, H)                 | recurrent_kernel (H, H), transposed        |
+|                  | bias_ih, bias_hh (H,)            | bias (H,), their sum                       |
+| LSTM             | the same with 4 H for H:         | the same with 4 H for H;                   |
+|                  | gates i, f, g, o                 | gates i, f, c, o, where c is PyTorch's g   |
+| GRU              | the same with 3 H for H:         | the same with 3 H for H, but bias (2, 3 H) |
+|                  | gates r, z, n                    | gates z, r, h, where h is PyTorch's n      |
+| attention        | in_proj_weight (3 E, E)          | query, key, value: kernel (E, heads, E/h.) |
+|                  | in_proj_bias (3 E,)              | query, key, value: bias (heads, E/heads)   |
+|                  | out_proj.weight (E, E)           | attention_output: kernel (heads, E/h., E)  |
+|                  | out_proj.bias (E,)               | attention_output: bias (E,)                |
+| a plain array    | any name, any shape              | the same name, the same shape              |
+
+A recurrent layer of PyTorch ends its names in `_l0`, `_l0_reverse`, `_l1` and so on; each of them
+is a recurrent cell of its own in Keras. The two biases of an LSTM add up, those of a GRU do not:
+its reset gate stands between them, if the Keras layer has `reset_after=True`, as by default.
 
 An image is (N, C, H, W) in scratch and PyTorch, and (N, H, W, C) in Keras. So a flattened image
 has another order there, and the linear layer that follows needs its columns in that order.
@@ -19,6 +39,8 @@ Taught in: book/algorithms/backpropagation.md
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +54,11 @@ if TYPE_CHECKING:
 
 __all__ = ["copy_to_keras", "copy_to_pytorch", "keras_arrays"]
 
-# What Keras calls an array, by the last part of its name in PyTorch.
-_KERAS_NAMES = {
-    "weight": ("kernel", "gamma", "embeddings"),
-    "bias": ("bias", "beta"),
-    "running_mean": ("moving_mean",),
-    "running_var": ("moving_variance",),
-}
+# The arrays of one layer, by the last part of their names.
+Arrays = dict[str, np.ndarray]
+
+# A name of a recurrent layer: what the array is, and to which cell it belongs.
+_RECURRENT_NAME = re.compile(r"((?:weight|bias)_[ih]h)_(l\d+(?:_reverse)?)")
 
 
 def copy_to_pytorch(scratch_model: Layer, torch_model: nn.Module) -> None:
@@ -87,7 +107,7 @@ def copy_to_keras(model: Layer | nn.Module, keras_model: keras.Model) -> None:
         keras_model: the model to copy to.
 
     Raises:
-        ValueError: if the models differ in the number, the kind or the shapes of their arrays.
+        ValueError: if the models differ in the number, the kind or the shapes of their layers.
 
     Example:
         >>> from largemodels.models import keras
@@ -101,7 +121,10 @@ def copy_to_keras(model: Layer | nn.Module, keras_model: keras.Model) -> None:
     if isinstance(model, Layer):
         arrays = model.state_dict()
     else:
-        arrays = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
+        # A weight that two layers share counts once, where it stands first.
+        once = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+        state_dict = model.state_dict()
+        arrays = {name: state_dict[name].cpu().numpy() for name in state_dict if name in once}
     keras_model.set_weights(keras_arrays(arrays, keras_model))
 
 
@@ -110,21 +133,26 @@ def keras_arrays(
 ) -> list[np.ndarray]:
     """Return the arrays of a model in the order and the layout of its Keras twin.
 
-    The twins define their layers in one order, so the arrays meet one by one. A kernel has its
-    axes turned around, as the table of this module shows. Columns that follow a `Flatten` of the
-    twin itself (not of a block inside it) go from the order (C, H, W) to (H, W, C). How many
-    batches a normalization has seen, `num_batches_tracked`, is not kept by Keras.
+    The twins define their layers in one order, so the layers that have arrays meet one by one, a
+    plain array of a block before the layers inside it. The table of this module says what becomes
+    of the arrays of a layer. The linear layer that follows a `Flatten` of an image has its columns
+    changed from the order (C, H, W) to (H, W, C). How many batches a normalization has seen,
+    `num_batches_tracked`, is not kept by Keras.
+
+    The arrays do not tell the number of heads of an attention, nor an activation: the twins must
+    be made with the same.
 
     Args:
         state_dict: the arrays with PyTorch's names, in the order of the layers. It may as well
-            hold gradients: they have the shapes of what they belong to.
-        keras_model: the twin; it stays as it is.
+            hold gradients: they have the shapes of what they belong to. The two biases of an LSTM
+            or RNN have one and the same gradient, that of their sum; give 0 for one of them.
+        keras_model: the twin; it stays as it is. Its layers must have their weights already.
 
     Returns:
         one array for each of `keras_model.weights`.
 
     Raises:
-        ValueError: if the models differ in the number, the kind or the shapes of their arrays.
+        ValueError: if the models differ in the number, the kind or the shapes of their layers.
 
     Example:
         >>> import keras
@@ -133,48 +161,162 @@ def keras_arrays(
         >>> [array.shape for array in keras_arrays(state_dict, twin)]
         [(5, 5, 3, 16), (16,)]
     """
-    names = [name for name in state_dict if not name.endswith("num_batches_tracked")]
-    weights = list(_weights(keras_model))
-    if len(names) != len(weights):
+    modules = _modules(state_dict)
+    layers = list(_layers(keras_model))
+    if len(modules) != len(layers):
         raise ValueError(
-            f"The models must have the same number of arrays: `model` has {len(names)} "
-            f"({names}), `keras_model` has {len(weights)} "
-            f"({[weight.path for weight, _ in weights]})."
+            f"The models must have the same number of layers with arrays: `model` has "
+            f"{len(modules)} ({list(modules)}), `keras_model` has {len(layers)} "
+            f"({[layer.path for layer, _, _ in layers]})."
         )
-    arrays = []
-    for name, (weight, image_shape) in zip(names, weights, strict=True):
-        if weight.name not in _KERAS_NAMES.get(name.rpartition(".")[2], ()):
-            raise ValueError(f"`{name}` and its twin `{weight.path}` are of different kinds.")
-        array = state_dict[name]
-        if weight.name == "kernel":
-            array = _keras_kernel(array)
-        check_shape(weight.path, array, tuple(weight.shape))
-        if image_shape is not None:
-            height, width, channels = image_shape
-            # (C·H·W, out) -> (C, H, W, out) -> (H, W, C, out) -> (H·W·C, out)
-            array = array.reshape(channels, height, width, -1)
-            array = array.transpose(1, 2, 0, 3).reshape(weight.shape)
-        arrays.append(array)
-    return arrays
+    arrays = {}
+    for (name, module), (layer, weights, image_shape) in zip(modules.items(), layers, strict=True):
+        translated = _translate(module, layer)
+        if sorted(translated) != sorted(weight.name for weight in weights):
+            raise ValueError(
+                f"`{name}` with {list(module)} and its twin `{layer.path}` "
+                f"({type(layer).__name__}) with {[weight.name for weight in weights]} are of "
+                "different kinds."
+            )
+        for weight in weights:
+            array = translated[weight.name]
+            check_shape(weight.path, array, tuple(weight.shape))
+            if image_shape is not None and weight.name == "kernel":
+                height, width, channels = image_shape
+                # (C·H·W, out) -> (C, H, W, out) -> (H, W, C, out) -> (H·W·C, out)
+                array = array.reshape(channels, height, width, -1)
+                array = array.transpose(1, 2, 0, 3).reshape(weight.shape)
+            arrays[id(weight)] = array
+    return [arrays[id(weight)] for weight in keras_model.weights]
 
 
-def _keras_kernel(array: np.ndarray) -> np.ndarray:
-    """Return a weight of PyTorch with its axes in the order of Keras."""
-    if array.ndim == 4:
-        # A convolution: (out, in, KH, KW) -> (KH, KW, in, out).
-        # A transposed one: (in, out, KH, KW) -> (KH, KW, out, in).
-        return array.transpose(2, 3, 1, 0)
-    return array.T  # (out, in) -> (in, out)
+def _modules(state_dict: Mapping[str, np.ndarray]) -> dict[str, Arrays]:
+    """Return the arrays of each module of PyTorch, those of a layer of Keras together."""
+    modules: dict[str, Arrays] = {}
+    for name, array in state_dict.items():
+        module, _, last = name.rpartition(".")
+        if last == "num_batches_tracked":
+            continue
+        if last in {"in_proj_weight", "in_proj_bias"}:
+            parts = np.split(array, 3)  # (3 E, …) -> 3 × (E, …)
+            for part, own in zip(("query", "key", "value"), parts, strict=True):
+                modules.setdefault(f"{module}.{part}", {})[last.removeprefix("in_proj_")] = own
+            continue
+        if match := _RECURRENT_NAME.fullmatch(last):
+            last, cell = match.groups()
+            module = f"{module}.{cell}"
+        modules.setdefault(module, {})[last] = array
+    return modules
 
 
-def _weights(keras_model: keras.Model) -> Iterator[tuple[Any, tuple[int, int, int] | None]]:
-    """Yield each weight, and the (H, W, C) of the image if it takes a flattened one."""
+def _layers(
+    keras_model: keras.Model,
+) -> Iterator[tuple[Any, list[Any], tuple[int, int, int] | None]]:
+    """Yield each layer with weights of its own, these, and the (H, W, C) of a flattened image."""
     import keras
 
     image_shape = None
-    for layer in keras_model.layers:
+    seen: set[int] = set()
+    for layer, own in _own_weights(keras_model):
         if isinstance(layer, keras.layers.Flatten) and len(layer.input.shape) == 4:
             image_shape = tuple(layer.input.shape[1:])
-        for weight in layer.weights:
-            yield weight, image_shape
-            image_shape = None  # Only the kernel that comes first sees the image.
+        new = [weight for weight in own if id(weight) not in seen]
+        if not new:
+            continue  # No weights, or a layer that stands in two places.
+        if image_shape is not None and not isinstance(layer, keras.layers.Dense):
+            raise ValueError(
+                f"`{layer.path}` follows a flattened image, so it must be a Dense layer, got "
+                f"{type(layer).__name__}."
+            )
+        yield layer, new, image_shape
+        seen.update(id(weight) for weight in new)
+        image_shape = None  # Only the layer that comes first sees the image.
+
+
+def _own_weights(layer: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield a layer and its own weights, and after it all layers inside it, as PyTorch does."""
+    # Keras has no public name for the layers inside a layer that is no model.
+    inner = layer._flatten_layers(include_self=False, recursive=False)
+    of_inner = {id(weight) for other in inner for weight in other.weights}
+    yield layer, [weight for weight in layer.weights if id(weight) not in of_inner]
+    for other in inner:
+        yield from _own_weights(other)
+
+
+def _translate(module: Arrays, layer: Any) -> Arrays:
+    """Return the arrays of a module of PyTorch, named and laid out as those of a Keras layer."""
+    from keras import layers
+
+    match layer:
+        case layers.Dense() | layers.Conv1D() | layers.Conv2D() | layers.Conv2DTranspose():
+            # (out, in, …) -> (…, in, out), and for a transposed one (in, out, …) -> (…, out, in)
+            axes = {2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0)}
+            turned = {name: a.transpose(axes.get(a.ndim)) for name, a in module.items()}
+            return _rename(turned, weight="kernel")
+        case layers.EinsumDense():
+            return _attention_projection(module, layer)
+        case layers.Embedding():
+            return _rename(module, weight="embeddings")
+        case layers.RMSNormalization():
+            return _rename(module, weight="scale")
+        case layers.BatchNormalization() | layers.LayerNormalization():
+            statistics = {"running_mean": "moving_mean", "running_var": "moving_variance"}
+            return _rename(module, weight="gamma", bias="beta", **statistics)
+        case layers.LSTMCell() | layers.SimpleRNNCell():
+            cell = _recurrent_weights(module)
+            if "bias_ih" in cell and "bias_hh" in cell:
+                cell["bias"] = cell.pop("bias_ih") + cell.pop("bias_hh")
+            return cell
+        case layers.GRUCell():
+            return _gru_cell(module, layer)
+        case _:
+            return module  # Plain arrays, or a kind without a rule: then the names differ.
+
+
+def _rename(module: Arrays, **names: str) -> Arrays:
+    return {names.get(name, name): array for name, array in module.items()}
+
+
+def _recurrent_weights(module: Arrays) -> Arrays:
+    turned = {name: array.T for name, array in module.items()}  # (gates·H, …) -> (…, gates·H)
+    return _rename(turned, weight_ih="kernel", weight_hh="recurrent_kernel")
+
+
+def _gru_cell(module: Arrays, layer: Any) -> Arrays:
+    if not layer.reset_after:
+        raise ValueError(
+            f"`{layer.path}` must have `reset_after` (=False) True: PyTorch's reset gate acts on "
+            "the product of weight_hh and the state, not on the state."
+        )
+    h = layer.units
+    # (r, z, n) -> (z, r, n)
+    swapped = {
+        name: np.concatenate([a[h : 2 * h], a[:h], a[2 * h :]]) for name, a in module.items()
+    }
+    cell = _recurrent_weights(swapped)
+    if "bias_ih" in cell and "bias_hh" in cell:
+        cell["bias"] = np.stack(
+            [cell.pop("bias_ih"), cell.pop("bias_hh")]
+        )  # 2 × (3 H,) -> (2, 3 H)
+    return cell
+
+
+def _attention_projection(module: Arrays, layer: Any) -> Arrays:
+    """Return a projection of an attention with an axis for the heads."""
+    operands, output = layer.equation.split("->")
+    letters = operands.split(",")[1]
+    shape = tuple(layer.kernel.shape)
+    # The axes of the kernel that are summed over are those of the input.
+    inputs = sum(letter not in output for letter in letters)
+    flat_shape = math.prod(shape[:inputs]), math.prod(shape[inputs:])
+    if any(letter in output for letter in letters[:inputs]):
+        return module  # A kernel of another order has no rule.
+    projection = _rename(module, weight="kernel")
+    if "kernel" in projection:
+        check_shape(f"{layer.path}/kernel, heads flattened", projection["kernel"].T, flat_shape)
+        projection["kernel"] = projection["kernel"].T.reshape(shape)  # (out, in) -> (in, heads, …)
+    if "bias" in projection and layer.bias is not None:
+        projection["bias"] = projection["bias"].reshape(
+            layer.bias.shape
+        )  # (E,) -> (heads, E/heads)
+    return projection
