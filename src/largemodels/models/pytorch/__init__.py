@@ -7,13 +7,16 @@ from largemodels.models.pytorch.gan import (
     Discriminator,
     Generator,
 )
+from largemodels.models.pytorch.gpt import GPT
 from largemodels.models.pytorch.inception import InceptionBlock, InceptionNet
 from largemodels.models.pytorch.mlp import MLP
 from largemodels.models.pytorch.recommender import MatrixFactorization, NeuralRecommender
 from largemodels.models.pytorch.resnet import ResidualBlock, ResNet
+from largemodels.models.pytorch.speech import SpeechRecognizer
 
 __all__ = [
     "CNN",
+    "GPT",
     "MLP",
     "DCGANDiscriminator",
     "DCGANGenerator",
@@ -26,4 +29,5 @@ __all__ = [
     "NeuralRecommender",
     "ResNet",
     "ResidualBlock",
+    "SpeechRecognizer",
 ]
