@@ -1,15 +1,19 @@
 """The measures equal scikit-learn's where it has them, and a plain count where it does not."""
 
+import math
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
+import sacrebleu
 import sklearn.metrics
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from largemodels.training.metrics import (
+    bleu,
     expected_calibration_error,
     hit_rate_at_k,
     ndcg_at_k,
@@ -119,6 +123,83 @@ def test_equal_scores_are_no_hit():
     assert hit_rate_at_k([[0.0, 1.0, 1.0]], [1], 2) == 1
 
 
+def test_bleu_clips_the_counts():
+    # The 3 "the" of the hypothesis count as the 2 of the reference; lengths 8 and 8.
+    hypothesis, reference = "the the cat sat on the mat now", "the cat sat on the mat at last"
+    expected = 100 * (6 / 8 * 5 / 7 * 4 / 6 * 3 / 5) ** 0.25
+    assert bleu([hypothesis], [[reference]], smooth="none") == pytest.approx(expected)
+    # Another reference with "the the" gives 7/8, 6/7, 5/6 and 4/5: the best of each n-gram counts.
+    second = "the the cat sat by the mat so"
+    expected = 100 * (7 / 8 * 6 / 7 * 5 / 6 * 4 / 5) ** 0.25
+    assert bleu([hypothesis], [[reference, second]], smooth="none") == pytest.approx(expected)
+
+
+def test_bleu_punishes_short_translations_only():
+    text = "the cat sat on the mat"
+    assert bleu([text], [[text]]) == pytest.approx(100)
+    assert bleu(["the cat sat on"], [[text]]) == pytest.approx(100 * math.exp(1 - 6 / 4))
+    longer = 100 * (6 / 7 * 5 / 6 * 4 / 5 * 3 / 4) ** 0.25
+    assert bleu([text + " now"], [[text]]) == pytest.approx(longer)
+    # Of the lengths 4 and 9 the first is closest to 5: no penalty.
+    references = ["a b c d", "a b c d e f g h i"]
+    assert bleu(["a b c d e"], [references]) == pytest.approx(100)
+
+
+def test_bleu_is_that_of_the_corpus():
+    hypotheses, references = ["a b c d", "a b x y z v"], [["a b c d"], ["a b c d e f"]]
+    expected = 100 * (6 / 10 * 4 / 8 * 2 / 6 * 1 / 4) ** 0.25  # Each sum over both sentences.
+    assert bleu(hypotheses, references) == pytest.approx(expected)
+    assert bleu(hypotheses[1:], references[1:], smooth="none") == 0
+
+
+def test_bleu_smooths_by_halves():
+    # No 3-gram and no 4-gram is right: 1/2 of 1/4, and 1/4 of 1/3.
+    expected = 100 * (4 / 6 * 2 / 5 * 1 / (2 * 4) * 1 / (4 * 3)) ** 0.25
+    assert bleu(["a b x c d y"], [["a b z c d v"]]) == pytest.approx(expected)
+
+
+def test_bleu_splits_text_as_told():
+    assert bleu(["Hello, world of ours!"], [["Hello , world of ours !"]]) == pytest.approx(100)
+    assert bleu(["Hello, world of ours!"], [["Hello , world of ours !"]], tokenize="none") < 30
+    assert bleu(["我们喜欢学习"], [["我们喜欢学习"]]) == 0  # One token only.
+    assert bleu(["我们喜欢学习"], [["我们喜欢学习"]], tokenize="zh") == pytest.approx(100)
+
+
+def bleu_in_words(hypotheses, references):
+    def grams(tokens, n):
+        return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+
+    matches, totals, length, wanted = [0] * 4, [0] * 4, 0, 0
+    for hypothesis, row in zip(hypotheses, references, strict=True):
+        tokens, others = hypothesis.split(), [text.split() for text in row]
+        length += len(tokens)
+        wanted += min(map(len, others), key=lambda size: (abs(size - len(tokens)), size))
+        for n in range(1, 5):
+            allowed = Counter()
+            for other in others:
+                allowed |= grams(other, n)
+            matches[n - 1] += sum((grams(tokens, n) & allowed).values())
+            totals[n - 1] += max(len(tokens) - n + 1, 0)
+    if not all(matches):
+        return 0
+    shares = [match / total for match, total in zip(matches, totals, strict=True)]
+    return 100 * min(1, math.exp(1 - wanted / length)) * math.prod(shares) ** 0.25
+
+
+texts = st.lists(st.sampled_from("abc"), min_size=1, max_size=12).map(" ".join)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=1, max_size=4))
+def test_bleu_equals_its_definition_and_sacrebleu(pairs):
+    hypotheses, references = map(list, zip(*pairs, strict=True))
+    actual = bleu(hypotheses, references, smooth="none")
+    assert actual == pytest.approx(bleu_in_words(hypotheses, references))
+    streams = [[row[0] for row in references]]
+    expected = sacrebleu.corpus_bleu(hypotheses, streams).score
+    assert bleu(hypotheses, [row[:1] for row in references]) == expected
+
+
 HALF = [[0.5, 0.5]]
 
 
@@ -141,6 +222,10 @@ HALF = [[0.5, 0.5]]
         (lambda: perplexity([]), "`losses` is empty."),
         (lambda: perplexity([1.0, -2.0]), "`losses` must be numbers of at least 0, got -2.0."),
         (lambda: perplexity([np.nan]), "got nan."),
+        (lambda: bleu([], []), "`hypotheses` is empty."),
+        (lambda: bleu(["a", "b"], [["a"]]), "`references` (of length 1) must have a list for each"),
+        (lambda: bleu(["a"], ["a"]), "`references[0]` (='a') must be a list with a text."),
+        (lambda: bleu(["a", "b"], [["a"], []]), "`references[1]` (=[]) must be a list"),
         (
             lambda: root_mean_squared_error([[1.0], [2.0]], [1.0, 2.0]),
             "`predictions` (of shape (2, 1)) must have the shape of `ratings`, (2,).",
