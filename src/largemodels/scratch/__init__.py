@@ -33,6 +33,7 @@ from largemodels.scratch.attention import (
 )
 from largemodels.scratch.beam_search import Beam, beam_search
 from largemodels.scratch.blocks import InceptionBlock, ResidualBlock
+from largemodels.scratch.boltzmann import RestrictedBoltzmannMachine
 from largemodels.scratch.classification_losses import FocalLoss, HingeLoss
 from largemodels.scratch.clipping import clip_grad_norm
 from largemodels.scratch.convolution import Conv2d
@@ -133,6 +134,7 @@ __all__ = [
     "ReLU",
     "ReduceLROnPlateau",
     "ResidualBlock",
+    "RestrictedBoltzmannMachine",
     "RotaryEmbedding",
     "ScaledDotProductAttention",
     "Schedule",
