@@ -28,7 +28,7 @@ def he_initialize(module: nn.Module) -> None:
         >>> round(layer.weight.var().item(), 3), layer.bias.abs().max().item()
         (0.01, 0.0)
     """
-    if isinstance(module, nn.Linear | nn.Conv2d):
+    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
