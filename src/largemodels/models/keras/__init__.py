@@ -11,6 +11,7 @@ from largemodels.models.keras.inception import InceptionBlock, InceptionNet
 from largemodels.models.keras.mlp import MLP
 from largemodels.models.keras.recommender import MatrixFactorization, NeuralRecommender
 from largemodels.models.keras.resnet import ResidualBlock, ResNet
+from largemodels.models.keras.speech import SpeechRecognizer
 
 __all__ = [
     "CNN",
@@ -26,4 +27,5 @@ __all__ = [
     "NeuralRecommender",
     "ResNet",
     "ResidualBlock",
+    "SpeechRecognizer",
 ]
