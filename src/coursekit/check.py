@@ -1,11 +1,10 @@
 """Does an exercise grade as its author means it? `course check`.
 
-Every gate yields findings; an exercise without findings is ready for students.
+Every gate yields findings; an exercise without findings is ready for students. Answers run in
+copied processes (`coursekit.trials`); a few of them run in nbgrader as well, and must score alike.
 """
 
-import ast
 import copy
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,35 +14,23 @@ from nbformat import NotebookNode
 
 from coursekit.autograde import Graded, grade_all
 from coursekit.execution import execute
-from coursekit.exercises import Cell, Exercise
-from coursekit.notebook_files import cell_name, to_text
-from coursekit.release import COMMAND, release_notebook, release_path, source_notebook
+from coursekit.exercises import Exercise
+from coursekit.gates import Finding, leaks, points, stale, visible_checks
+from coursekit.mutation import changes
+from coursekit.notebook_files import cell_name
+from coursekit.release import release_notebook, source_notebook
 from coursekit.repository import Repository
+from coursekit.trials import Attempt, Noticed, attempt_all
 from coursekit.variants import Variant, submission, variants
 
 __all__ = ["Finding", "Report", "Row", "check_exercise"]
 
-POINTS = 100
-MANUAL_POINTS = 10
-# Shorter lines, such as `return x`, say nothing about a solution.
-SHORTEST_LEAK = 16
 # What `largemodels.check.task` says about a stub that nobody filled in.
 NOT_WRITTEN = "not written yet"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to mend.
-
-    Args:
-        gate: Which gate found it.
-        where: File, variant or cell.
-        problem: What is wrong, and what to do.
-    """
-
-    gate: str
-    where: str
-    problem: str
+# Without a secret, as a student runs the checks, and with two, as two instructors may.
+SECRETS = ("", "spring term", "autumn term")
+# How many of the automatic changes a student's own run of the checks must notice.
+VISIBLE_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -58,11 +45,19 @@ class Row:
 
 @dataclass
 class Report:
-    """Everything that `course check` found out about one exercise."""
+    """Everything that `course check` found out about one exercise.
+
+    Args:
+        exercise: The exercise.
+        findings: What to mend.
+        rows: The submissions, graded without a secret.
+        changes: How each automatic change to the reference came to light.
+    """
 
     exercise: Exercise
     findings: list[Finding] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    changes: dict[str, Noticed] = field(default_factory=dict)
 
 
 def check_exercise(
@@ -78,129 +73,135 @@ def check_exercise(
     Args:
         repository: The course.
         exercise: The exercise.
-        quick: Leave out the gates that run notebooks.
-        workers: Processes that grade; see `coursekit.autograde.grade_all`.
-        progress: Called with the number of graded submissions and of all.
+        quick: Leave out the gates that run something.
+        workers: Processes that run side by side; by default one a core.
+        progress: Called with the number of answers that have run and of all.
     """
     report = Report(exercise)
     source = source_notebook(repository, exercise)
     release = release_notebook(source, exercise)
-    plan = list(variants(exercise))
-    report.findings += _stale(repository, exercise, release)
-    report.findings += _points(exercise)
-    report.findings += _visible_checks(exercise)
-    report.findings += _leaks(exercise, release)
+    report.findings += stale(repository, exercise, release)
+    report.findings += points(exercise)
+    report.findings += visible_checks(exercise)
+    report.findings += leaks(exercise, release)
     if quick:
         return report
     report.findings += _stubs(exercise, release)
-    submissions = {variant.name: submission(release, variant) for variant in plan}
-    progress(0, len(plan))
-    results: dict[str, Graded] = {}
+    plan = list(variants(exercise))
+    automatic = _changes(exercise)
+    in_nbgrader = _sample(plan)
+    total = len(plan) * len(SECRETS) + len(automatic) + len(in_nbgrader)
+    done = 0
+
+    def count(one: object) -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    progress(0, total)
+    attempts = [_attempt(release, variant) for variant in plan]
+    results: dict[tuple[str, str], Graded] = {}
+    for secret, name, graded in attempt_all(exercise, attempts, secrets=SECRETS, workers=workers):
+        assert isinstance(graded, Graded)
+        results[secret, name] = graded
+        count(name)
+    for variant in plan:
+        for secret in SECRETS:
+            graded = results[secret, variant.name]
+            found = list(_variant(exercise, variant, graded))
+            if not secret:
+                report.findings += found
+                row = Row(variant, graded, _wanted(exercise, variant), not found)
+                report.rows.append(row)
+            elif report.rows[-1].passed:  # Without a secret it passed: the data matter.
+                report.findings += [_with_secret(finding, secret) for finding in found]
+    for _, name, noticed in attempt_all(exercise, automatic, workers=workers):
+        assert not isinstance(noticed, Graded)
+        report.changes[name] = noticed
+        count(name)
+    hidden = [one for one in automatic if report.changes[one.name] == "hidden"]
+    for secret, name, noticed in attempt_all(
+        exercise, hidden, secrets=SECRETS[1:], workers=workers
+    ):
+        if noticed == "survives":
+            problem = f"survives with COURSE_SECRET={secret!r}; sharpen the hidden tests."
+            report.findings.append(Finding("automatic mutant", name, problem))
+    report.findings += _automatic(exercise, report.changes)
+    submissions = {variant.name: submission(release, variant) for variant in in_nbgrader}
     for name, graded in grade_all(
         source, exercise.name, exercise.topic, submissions, workers=workers
     ):
-        results[name] = graded
-        progress(len(results), len(plan))
-    for variant in plan:
-        graded = results[variant.name]
-        found = list(_variant(exercise, variant, graded))
-        report.findings += found
-        report.rows.append(Row(variant, graded, _wanted(exercise, variant), not found))
+        report.findings += _nbgrader(name, graded, results["", name])
+        count(name)
     return report
 
 
-def _stale(repository: Repository, exercise: Exercise, release: NotebookNode) -> Iterator[Finding]:
-    """exercises/ is what solutions/ makes."""
-    path = release_path(repository, exercise)
-    if not path.is_file():
-        problem = f"missing; run `{COMMAND}`."
-    elif path.read_text(encoding="utf-8") != to_text(release):
-        problem = f"differs from what {exercise.source_name} makes; run `{COMMAND}`."
-    else:
-        return
-    yield Finding("stale", repository.name(path), problem)
+def _sample(plan: list[Variant]) -> list[Variant]:
+    """The submissions that nbgrader grades as well: the first of each kind."""
+    return list({variant.kind: variant for variant in reversed(plan)}.values())
 
 
-def _points(exercise: Exercise) -> Iterator[Finding]:
-    """100 points come from running cells, at most 10 from a person."""
-    automatic = sum(cell.points for cell in exercise.cells.values() if cell.automatic)
-    manual = sum(cell.points for cell in exercise.cells.values() if cell.manual)
-    if automatic != POINTS:
-        problem = f"graded cells give {automatic:g} points, not {POINTS}; change `points`."
-        yield Finding("points", exercise.source_name, problem)
-    if manual > MANUAL_POINTS:
-        problem = f"a person gives {manual:g} points, more than {MANUAL_POINTS}; change `points`."
-        yield Finding("points", exercise.source_name, problem)
+def _attempt(release: NotebookNode, variant: Variant) -> Attempt:
+    """A variant as something to run: what it leaves out is the stub."""
+    cells = submission(release, variant).cells
+    sources = {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in cells
+        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
+    }
+    return Attempt(variant.name, sources, variant.broken)
 
 
-def _visible_checks(exercise: Exercise) -> Iterator[Finding]:
-    """A student sees in every graded cell whether the answer is right so far."""
-    for cell in exercise.graded_cells:
-        where = f"{exercise.source_name}, cell `{cell.grade_id}`"
-        try:
-            tree = ast.parse(cell.visible)
-        except SyntaxError as error:
-            problem = f"the visible part is not plain Python ({error.msg}); mend it."
-            yield Finding("visible checks", where, problem)
-            continue
-        if not any(isinstance(node, ast.Assert) or _is_check(node) for node in ast.walk(tree)):
-            problem = "every check is hidden; show an `assert` or a call of `check`."
-            yield Finding("visible checks", where, problem)
-
-
-def _is_check(node: ast.AST) -> bool:
-    """Whether a node calls a function of `largemodels.check`."""
-    if not isinstance(node, ast.Call):
-        return False
-    function = node.func
-    while isinstance(function, ast.Attribute):
-        function = function.value
-    return isinstance(function, ast.Name) and function.id == "check"
-
-
-def _leaks(exercise: Exercise, release: NotebookNode) -> Iterator[Finding]:
-    """No line of an answer or of a hidden test is in what the student gets."""
-    haystacks = [
-        (cell_name(cell, index), "\n".join(map(_normal, cell.source.splitlines())))
-        for index, cell in enumerate(release.cells)
+def _changes(exercise: Exercise) -> list[Attempt]:
+    """Every automatic change to the reference."""
+    return [
+        Attempt(
+            f"{cell.grade_id}: {change.name}",
+            {cell.grade_id: change.source},
+            tuple(check.grade_id for check in exercise.checks_of(cell)),
+            grade=False,
+        )
+        for cell in exercise.solution_cells
+        for change in changes(cell.answer)
     ]
-    secrets = {secret: origin for origin, secret in _secrets(exercise)}
-    for secret, origin in secrets.items():
-        for name, haystack in haystacks:
-            if secret in haystack:
-                problem = f"shows a line of {origin}: `{secret}`; reword one of the two."
-                yield Finding("leak", f"release, cell {name}", problem)
 
 
-def _secrets(exercise: Exercise) -> Iterator[tuple[str, str]]:
-    """Lines that a student must not see, with where they come from."""
-
-    def telling(lines: list[str], cell: Cell) -> Iterator[str]:
-        # What the same cell shows anyway, a signature or a visible check, is no secret.
-        shown = {_normal(line) for line in cell.visible.splitlines()}
-        for line in map(_normal, lines):
-            # Imports and lines that only open a block or a bracket say nothing either.
-            empty = re.match(r"(import|from) ", line) or line.endswith((":", "(", "[", "{"))
-            if len(line) >= SHORTEST_LEAK and line not in shown and not empty:
-                yield line
-
-    for cell in exercise.cells.values():
-        for line in telling(cell.lines(cell.solution_lines), cell):
-            yield f"the solution of `{cell.grade_id}`", line
-        for line in telling(cell.lines(cell.hidden_lines), cell):
-            yield f"the hidden tests of `{cell.grade_id}`", line
-    for alternative in exercise.alternatives:
-        for grade_id, source in alternative.sources.items():
-            for line in telling(source.splitlines(), exercise.cells[grade_id]):
-                yield f"the alternative {alternative.name}", line
-    for mutant in exercise.mutants:
-        for line in telling(mutant.replacement.splitlines(), exercise.cells[mutant.cell]):
-            yield f"the mutant {mutant.name}", line
+def _automatic(exercise: Exercise, found: Mapping[str, Noticed]) -> Iterator[Finding]:
+    """Every automatic change is noticed, most by what a student sees, or listed as harmless."""
+    gate = "automatic mutant"
+    for name, noticed in found.items():
+        if noticed == "survives" and name not in exercise.equivalents:
+            problem = "no check notices; sharpen one, or list it in equivalents.yml with a reason."
+            yield Finding(gate, name, problem)
+    for name in exercise.equivalents:
+        if found.get(name) != "survives":
+            problem = "is listed in equivalents.yml, but " + (
+                "a check notices it" if name in found else "there is no such change"
+            )
+            yield Finding(gate, name, f"{problem}; take it off the list.")
+    visible = sum(noticed == "visible" for noticed in found.values())
+    mistakes = len(found) - len(exercise.equivalents)
+    if visible < VISIBLE_SHARE * mistakes:
+        problem = (
+            f"the visible checks notice {visible} of {mistakes} changes, fewer than "
+            f"{VISIBLE_SHARE:.0%}; show more of them."
+        )
+        yield Finding(gate, exercise.source_name, problem)
 
 
-def _normal(line: str) -> str:
-    """A line without comment and without differences of white space."""
-    return " ".join(re.sub(r"(^|\s)#(\s.*)?$", "", line).split())
+def _nbgrader(name: str, stock: Graded, ours: Graded) -> Iterator[Finding]:
+    """Nbgrader gives the same points."""
+    for cell, score in ours.scores.items():
+        if stock.scores.get(cell) != score:
+            problem = (
+                f"nbgrader gives {stock.scores.get(cell)}, a copied process {score:g}; "
+                f"heard in nbgrader: {_short(stock.messages.get(cell, 'nothing'))}"
+            )
+            yield Finding("nbgrader", f"{name}, cell {cell}", problem)
+
+
+def _with_secret(finding: Finding, secret: str) -> Finding:
+    return Finding(finding.gate, f"{finding.where}, COURSE_SECRET={secret!r}", finding.problem)
 
 
 def _stubs(exercise: Exercise, release: NotebookNode) -> Iterator[Finding]:

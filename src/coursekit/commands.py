@@ -145,12 +145,20 @@ def release(names: Names = None) -> None:
 def check(
     names: Names = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out what runs notebooks; a few seconds.")
+        bool, typer.Option("--quick", help="Leave out what runs answers; a few seconds.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write what was found into the pages of the book.")
     ] = False,
 ) -> None:
     """Prove that exercises grade as meant: right answers 100, cheap ones 0, slips named."""
     from coursekit.check import check_exercise
     from coursekit.exercises import find_exercises
+    from coursekit.notebook_files import write
+    from coursekit.report_page import report_page, report_path, stale_page
+
+    if quick and update:
+        raise CourseError("--quick runs no answers, so there is nothing to --update; drop one.")
 
     repository = Repository.find()
     reports = []
@@ -175,6 +183,10 @@ def check(
                     task, completed=done, total=total
                 ),
             )
+        if update and not report.findings:
+            write({report_path(repository, exercise): report_page(report)})
+        elif not quick:
+            report.findings += stale_page(repository, report)
         reports.append(report)
         _print(report)
     if any(report.findings for report in reports):
@@ -194,7 +206,7 @@ def _print(report: "Report") -> None:
             table.add_row(
                 escape(row.variant.name),
                 row.variant.kind,
-                f"{row.graded.score:g}",
+                f"{row.graded.score:g} of {sum(row.graded.maxima.values()):g}",
                 escape(row.wanted),
                 "[green]ok[/]" if row.passed else "[bold red]no[/]",
             )
@@ -208,8 +220,11 @@ def _print(report: "Report") -> None:
     if report.findings:
         err.print(f"{name}: {_count(len(report.findings), 'thing')} to mend")
     else:
-        graded = f", {_count(len(report.rows), 'submission')} graded" if report.rows else ""
-        out.print(f"{name}: [green]all gates hold[/]{graded}")
+        what = ""
+        if report.rows:
+            submissions, changes = len(report.rows), len(report.changes)
+            what = f", {_count(submissions, 'submission')} and {_count(changes, 'change')} graded"
+        out.print(f"{name}: [green]all gates hold[/]{what}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -180,6 +180,29 @@ class Exercise:
         files = sorted((self.source.parent / "alternatives").glob("*.py"))
         return [self._alternative(file) for file in files]
 
+    @cached_property
+    def equivalents(self) -> dict[str, str]:
+        """Automatic changes that leave the answer right, each with its reason."""
+        import yaml
+
+        file = self.source.parent / "equivalents.yml"
+        if not file.is_file():
+            return {}
+        name = f"{Path(self.source_name).parent.as_posix()}/{file.name}"
+        try:
+            entries = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise CourseError(f"{name}: not valid YAML ({reason}); mend that line.") from error
+        if not isinstance(entries, dict):
+            raise CourseError(f"{name}: must map reasons to lists of changes; mend the file.")
+        reasons: dict[str, str] = {}
+        for reason, changes in entries.items():
+            if not isinstance(changes, list) or not all(isinstance(one, str) for one in changes):
+                raise CourseError(f"{name}: `{reason}` must hold a list of changes.")
+            reasons |= dict.fromkeys(changes, str(reason))
+        return reasons
+
     def _sibling(self, file: Path) -> str:
         """Name a file beside the source as messages do."""
         return f"{Path(self.source_name).parent.as_posix()}/{file.parent.name}/{file.name}"

@@ -38,10 +38,25 @@ STALE = ("stale", "exercises/01_tiny/tiny.ipynb: missing; run `course release`."
 def test_a_sound_exercise_passes_every_gate(course: Repository) -> None:
     release(course)
     command = [sys.executable, "-m", "coursekit", "check"]
-    done = subprocess.run(command, cwd=course.root, capture_output=True, text=True, check=False)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *arguments], cwd=course.root, capture_output=True, text=True, check=False
+        )
+
+    done = run("--update")
     assert done.returncode == 0, done.stderr
-    assert "01_tiny: all gates hold, 17 submissions graded" in done.stdout
+    assert "01_tiny: all gates hold, 17 submissions and 14 changes graded" in done.stdout
     assert "Traceback" not in done.stderr
+
+    page = course.book / "instructors" / "reports" / "01_tiny.md"
+    text = page.read_text()
+    assert "| `mean_added` |" in text
+    assert run().returncode == 0
+    page.write_text(text.replace("mean_added", "mean_doubled"))
+    done = run()
+    assert done.returncode == 1
+    assert "stale: book/instructors/reports/01_tiny.md: differs from what this run" in done.stderr
 
 
 def test_a_stale_release_is_found(course: Repository, change: Change) -> None:
@@ -127,6 +142,10 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Report:
         'print("done")',
         'mean(np.ones((2, 2)))\nprint("the mean is doubled: take it away")',
     )
+    noticed = "centre: Centre.__call__: return x - column_means: x - column_means → Add"
+    (folder / "equivalents.yml").write_text(
+        f"nothing changes:\n- '{noticed}'\n- a slip of the pen\n"
+    )
     exercise = release(course)
     return check_exercise(course, exercise)
 
@@ -177,9 +196,25 @@ def test_a_cell_that_fails_on_empty_stubs_is_found(broken: Report) -> None:
     }
 
 
+def test_an_automatic_change_that_no_check_notices_is_found(broken: Report) -> None:
+    problems = found(broken, "automatic mutant")
+    change = "mean: mean: return total / len(x): total / len(x) → Mult"
+    assert problems[change].startswith("no check notices; sharpen one")
+    # The list of harmless changes is honest, too.
+    noticed = "centre: Centre.__call__: return x - column_means: x - column_means → Add"
+    assert problems[noticed] == (
+        "is listed in equivalents.yml, but a check notices it; take it off the list."
+    )
+    assert problems["a slip of the pen"].endswith("there is no such change; take it off the list.")
+    assert "show more of them" in problems[SOURCE]
+
+
 def test_nothing_else_is_found(broken: Report) -> None:
     gates = {finding.gate for finding in broken.findings}
-    assert gates == {"alternative", "cheap answer", "mutant", "message", "right answer", "stubs"}
+    assert gates == {
+        *("alternative", "cheap answer", "mutant", "automatic mutant"),
+        *("message", "right answer", "stubs"),
+    }
     passed = {row.variant.name for row in broken.rows if row.passed}
     assert {"untouched", "all none", "all empty", "all raise", "centre zeros"} <= passed
 
