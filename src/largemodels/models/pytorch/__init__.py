@@ -1,6 +1,8 @@
 """The reference models in PyTorch."""
 
+from largemodels.models.pytorch.bert import BERT, BERTForMaskedLM, BERTForSequenceClassification
 from largemodels.models.pytorch.cnn import CNN, LeNet
+from largemodels.models.pytorch.detection import GridDetector
 from largemodels.models.pytorch.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -15,13 +17,17 @@ from largemodels.models.pytorch.resnet import ResidualBlock, ResNet
 from largemodels.models.pytorch.speech import SpeechRecognizer
 
 __all__ = [
+    "BERT",
     "CNN",
     "GPT",
     "MLP",
+    "BERTForMaskedLM",
+    "BERTForSequenceClassification",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
     "Generator",
+    "GridDetector",
     "InceptionBlock",
     "InceptionNet",
     "LeNet",
