@@ -39,6 +39,7 @@ from largemodels.scratch.clipping import clip_grad_norm
 from largemodels.scratch.convolution import Conv2d
 from largemodels.scratch.dropout import Dropout
 from largemodels.scratch.embedding import Embedding
+from largemodels.scratch.gan import GANHistory, discriminator_step, fit_gan, generator_step
 from largemodels.scratch.gelu import GELU, gelu
 from largemodels.scratch.generation import (
     generate,
@@ -105,6 +106,7 @@ __all__ = [
     "ExponentialLR",
     "Flatten",
     "FocalLoss",
+    "GANHistory",
     "GeneratorLoss",
     "GlobalAvgPool2d",
     "GradientCheck",
@@ -148,11 +150,14 @@ __all__ = [
     "TransformerEncoderLayer",
     "beam_search",
     "clip_grad_norm",
+    "discriminator_step",
     "evaluate",
     "fit",
+    "fit_gan",
     "gelu",
     "generate",
     "generate_greedy",
+    "generator_step",
     "gradient_check",
     "gradient_check_loss",
     "identity",

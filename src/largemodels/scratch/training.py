@@ -125,7 +125,7 @@ def fit(
         True
     """
     _check_data(x, y, batch_size)
-    _check_dtype(model, x)
+    check_dtype(model, x)
     history = History()
     started = time.perf_counter()
     steps = epochs * math.ceil(len(x) / batch_size)
@@ -181,7 +181,8 @@ def _check_data(x: np.ndarray, y: np.ndarray, batch_size: int) -> None:
         raise ValueError(f"`batch_size` (={batch_size}) must be at least 1.")
 
 
-def _check_dtype(model: Layer, x: np.ndarray) -> None:
+def check_dtype(model: Layer, x: np.ndarray) -> None:
+    """Raise a `ValueError` that names both types, unless data and parameters have the same one."""
     # NumPy would compute in the larger type, silently and at half the speed.
     for name, parameter in model.named_parameters():
         if np.issubdtype(x.dtype, np.floating) and x.dtype != parameter.data.dtype:
@@ -191,20 +192,35 @@ def _check_dtype(model: Layer, x: np.ndarray) -> None:
             )
 
 
-def _divergence(what: str, step: int, model: Layer, optimizer: Optimizer) -> FloatingPointError:
+def largest_gradient(model: Layer) -> str:
+    """Return the size and the name of the largest gradient; one that is NaN counts as larger.
+
+    Example:
+        >>> from largemodels.scratch import Linear
+        >>> layer = Linear(1, 1)
+        >>> layer.weight.grad, layer.bias.grad = np.array([[-2000.0]]), np.array([1.0])
+        >>> largest_gradient(layer)
+        '2e+03, in `weight`'
+    """
     gradients = {
         name: float(np.abs(parameter.grad).max())
         for name, parameter in model.named_parameters()
         if parameter.grad is not None
     }
+    if not gradients:
+        return "not computed yet"
+    largest = max(gradients, key=lambda name: np.nan_to_num(gradients[name], nan=np.inf))
+    return f"{gradients[largest]:.3g}, in `{largest}`"
+
+
+def _divergence(what: str, step: int, model: Layer, optimizer: Optimizer) -> FloatingPointError:
     if step == 0:
         return FloatingPointError(
             f"Training stopped before the first step: {what}. Look for NaN or huge numbers in "
             "the data and the initial weights."
         )
-    largest = max(gradients, key=lambda name: np.nan_to_num(gradients[name], nan=np.inf))
     return FloatingPointError(
         f"Training diverged after step {step}: {what}. The learning rate is {optimizer.lr}, the "
-        f"largest gradient of that step is {gradients[largest]:.3g}, in `{largest}`. "
+        f"largest gradient of that step is {largest_gradient(model)}. "
         "A smaller learning rate is the first thing to try."
     )
