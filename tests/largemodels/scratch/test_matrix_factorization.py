@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from largemodels.models import pytorch
 from largemodels.scratch import SGD, Adam, MatrixFactorization, MSELoss, evaluate, fit
 
 
@@ -75,6 +76,15 @@ def test_predictions_and_gradients_equal_pytorch(
     assert len(gradients) == 4
     for name, parameter in model.named_parameters():
         assert_equal(parameter.grad, gradients[name])
+
+
+def test_parameters_and_mean_move_to_the_model_in_pytorch() -> None:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, 7, 5, 3, l2=0)
+    twin = pytorch.MatrixFactorization(7, 5, factors=3).double()
+    twin.load_state_dict({k: torch.from_numpy(v) for k, v in model.state_dict().items()})
+    pairs = rng.integers(0, [7, 5], (20, 2))
+    assert_equal(model(pairs), twin(torch.from_numpy(pairs)))
 
 
 def test_fit_equals_a_loop_in_pytorch() -> None:
