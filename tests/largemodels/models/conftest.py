@@ -30,7 +30,10 @@ def assert_close(actual: object, expected: np.ndarray) -> None:
 
 @pytest.fixture
 def compare_twins() -> Compare:
-    """Return a function that moves random weights and compares the outputs and all gradients."""
+    """Return a function that moves random weights and compares the outputs and all gradients.
+
+    The input may be images, (N, C, H, W); the outputs must have the same shape in both.
+    """
 
     def compare(
         torch_model: torch.nn.Module,
@@ -52,11 +55,11 @@ def compare_twins() -> Compare:
 
         with tf.GradientTape() as tape:
             keras_y = keras_model(channels_last(x), training=training)
-            loss = tf.reduce_sum(keras_y * channels_last(upstream))
+            loss = tf.reduce_sum(keras_y * upstream)
         parameters = [weight.value for weight in keras_model.trainable_weights]
         keras_grads = [tf.convert_to_tensor(grad) for grad in tape.gradient(loss, parameters)]
 
-        assert_close(keras_y, channels_last(torch_y.detach().numpy()))
+        assert_close(keras_y, torch_y.detach().numpy())
         gradients = torch_model.state_dict() | {
             name: parameter.grad for name, parameter in torch_model.named_parameters()
         }
