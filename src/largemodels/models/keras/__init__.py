@@ -2,6 +2,7 @@
 
 from largemodels.models.keras.bert import BERT, BERTForMaskedLM, BERTForSequenceClassification
 from largemodels.models.keras.cnn import CNN, LeNet
+from largemodels.models.keras.detection import GridDetector
 from largemodels.models.keras.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -27,6 +28,7 @@ __all__ = [
     "DCGANGenerator",
     "Discriminator",
     "Generator",
+    "GridDetector",
     "InceptionBlock",
     "InceptionNet",
     "LeNet",

@@ -2,6 +2,7 @@
 
 from largemodels.models.pytorch.bert import BERT, BERTForMaskedLM, BERTForSequenceClassification
 from largemodels.models.pytorch.cnn import CNN, LeNet
+from largemodels.models.pytorch.detection import GridDetector
 from largemodels.models.pytorch.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -26,6 +27,7 @@ __all__ = [
     "DCGANGenerator",
     "Discriminator",
     "Generator",
+    "GridDetector",
     "InceptionBlock",
     "InceptionNet",
     "LeNet",
