@@ -3,7 +3,9 @@
 * `largemodels.trust.explanation`: which input a prediction rests on (saliency, integrated
   gradients, LIME, SHAP).
 * `largemodels.trust.attention_maps`: where a transformer looks, and whether it matters.
-* `largemodels.trust.privacy`: differential privacy, and attacks that show why it is needed.
+* `largemodels.trust.privacy`: differential privacy, of results and of a training.
+* `largemodels.trust.membership`: an attack that sees who was in the training data.
+* `largemodels.trust.anonymity`: why a table without names is not anonymous.
 * `largemodels.trust.federated`: training without collecting the data.
 * `largemodels.trust.adversarial_examples`: attacks on the input, and training against them.
 * `largemodels.trust.fairness`: what differs between groups of people.
