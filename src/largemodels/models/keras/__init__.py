@@ -3,6 +3,7 @@
 from largemodels.models.keras.bert import BERT, BERTForMaskedLM, BERTForSequenceClassification
 from largemodels.models.keras.cnn import CNN, LeNet
 from largemodels.models.keras.detection import GridDetector
+from largemodels.models.keras.faces import FaceEmbedding
 from largemodels.models.keras.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -27,6 +28,7 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
+    "FaceEmbedding",
     "Generator",
     "GridDetector",
     "InceptionBlock",

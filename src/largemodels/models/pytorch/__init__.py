@@ -3,6 +3,7 @@
 from largemodels.models.pytorch.bert import BERT, BERTForMaskedLM, BERTForSequenceClassification
 from largemodels.models.pytorch.cnn import CNN, LeNet
 from largemodels.models.pytorch.detection import GridDetector
+from largemodels.models.pytorch.faces import FaceEmbedding
 from largemodels.models.pytorch.gan import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -26,6 +27,7 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
+    "FaceEmbedding",
     "Generator",
     "GridDetector",
     "InceptionBlock",
