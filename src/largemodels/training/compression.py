@@ -368,6 +368,15 @@ def distillation_step(
     Raises:
         ValueError: if an argument of the loss is out of range.
 
+    Example:
+        >>> teacher, student = nn.Linear(2, 3), nn.Linear(2, 3)
+        >>> optimizer = torch.optim.SGD(student.parameters(), lr=0.5)
+        >>> x, y = torch.randn(8, 2), torch.zeros(8, dtype=torch.long)
+        >>> options = {"temperature": 2.0, "weight": 1.0}
+        >>> first = distillation_step(student, teacher, optimizer, x, y, **options)
+        >>> first > distillation_step(student, teacher, optimizer, x, y, **options)
+        True
+
     Taught in: book/training/compression.md
     """
     teacher.eval()

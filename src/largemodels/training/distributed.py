@@ -132,6 +132,8 @@ def fit_data_parallel(
         Li et al., "PyTorch Distributed: Experiences on accelerating data parallel training",
         VLDB 2020.
 
+    Example: `largemodels.training.distributed_example`, which `torchrun` starts.
+
     Taught in: book/training/distributed_training.md
     """
     if epochs < 1:
