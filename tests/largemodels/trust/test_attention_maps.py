@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from largemodels import scratch
+from largemodels.models.pytorch.gpt import GPT
 from largemodels.trust.attention_maps import (
     attention_rollout,
     attention_weights,
@@ -83,6 +84,17 @@ def test_weights_of_a_scratch_gpt_come_block_by_block():
         assert array is block.self_attn.attention_weights
         assert (array[..., np.tri(4) == 0] == 0).all()
         assert block.self_attn.attention.dropout.training
+
+
+def test_weights_of_the_torch_gpt_equal_those_of_its_scratch_twin():
+    torch.manual_seed(0)
+    model = GPT(7, 6, d_model=8, nhead=2, num_layers=3).double()
+    twin = scratch.GPT(7, 6, d_model=8, nhead=2, num_layers=3, dtype=np.float64)
+    twin.load_state_dict({name: value.numpy() for name, value in model.state_dict().items()})
+    tokens = np.array([[0, 1, 2, 3], [6, 5, 4, 4]])
+    pairs = zip(attention_weights(model, tokens), attention_weights(twin, tokens), strict=True)
+    for weights, twin_weights in pairs:
+        np.testing.assert_allclose(weights, twin_weights, atol=1e-12)
 
 
 @pytest.mark.parametrize("training", [True, False])

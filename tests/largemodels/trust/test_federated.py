@@ -188,6 +188,10 @@ def test_gradient_of_one_example_gives_it_away():
     LOSS(model(x[:1]), y[:1]).backward()
     found = leaked_input(model[0].weight.grad, model[0].bias.grad)
     np.testing.assert_allclose(found, x[0].numpy(), rtol=1e-10)
+    # A unit that did not learn anything says nothing, but another one does.
+    weight, bias = model[0].weight.grad, model[0].bias.grad
+    weight[2], bias[2] = 0, 0
+    np.testing.assert_allclose(leaked_input(weight, bias), x[0].numpy(), rtol=1e-10)
 
 
 @pytest.mark.parametrize(

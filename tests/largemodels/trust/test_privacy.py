@@ -253,6 +253,12 @@ def test_auc_counts_pairs_and_ties():
     assert membership_auc(members, others) == pytest.approx(pairs.mean())
 
 
+def test_advantage_is_counted_at_the_mean_loss_of_the_members():
+    members, others = [0.0, 0.0, 0.0, 4.0], [0.5, 1.0, 2.0, 3.0, 9.0]  # The mean is 1.
+    assert membership_advantage(members, others) == pytest.approx(3 / 4 - 2 / 5)
+    assert membership_advantage(others, others) == pytest.approx(0)
+
+
 def test_example_losses_have_the_mean_of_the_loss():
     model, (x, y) = network(), examples()
     model.insert(1, nn.Dropout(0.5))
