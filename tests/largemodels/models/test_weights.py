@@ -185,7 +185,8 @@ def test_a_shared_weight_moves_once() -> None:
     np.testing.assert_array_equal(keras_model.get_weights()[0], head.weight.detach())
 
     shared = layers.Dense(3)
-    keras_model = sequential(shared, layers.ReLU(), shared, shape=(3,))
+    block = keras.Sequential([keras.Input((3,)), shared])
+    keras_model = sequential(block, layers.ReLU(), shared, shape=(3,))
     linear = nn.Linear(3, 3)
     assert_moved(nn.Sequential(linear, nn.ReLU(), linear), keras_model, numbers(2, 3))
 

@@ -14,6 +14,7 @@ from largemodels.models.keras.gpt import GPT
 from largemodels.models.keras.inception import InceptionBlock, InceptionNet
 from largemodels.models.keras.mlp import MLP
 from largemodels.models.keras.recommender import MatrixFactorization, NeuralRecommender
+from largemodels.models.keras.recurrent import LSTMClassifier, Seq2Seq
 from largemodels.models.keras.resnet import ResidualBlock, ResNet
 from largemodels.models.keras.speech import SpeechRecognizer
 from largemodels.models.keras.transformer import TransformerEncoderLayer
@@ -33,11 +34,13 @@ __all__ = [
     "GridDetector",
     "InceptionBlock",
     "InceptionNet",
+    "LSTMClassifier",
     "LeNet",
     "MatrixFactorization",
     "NeuralRecommender",
     "ResNet",
     "ResidualBlock",
+    "Seq2Seq",
     "SpeechRecognizer",
     "TransformerEncoderLayer",
 ]

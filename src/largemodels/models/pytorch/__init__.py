@@ -14,6 +14,7 @@ from largemodels.models.pytorch.gpt import GPT
 from largemodels.models.pytorch.inception import InceptionBlock, InceptionNet
 from largemodels.models.pytorch.mlp import MLP
 from largemodels.models.pytorch.recommender import MatrixFactorization, NeuralRecommender
+from largemodels.models.pytorch.recurrent import LSTMClassifier, Seq2Seq
 from largemodels.models.pytorch.resnet import ResidualBlock, ResNet
 from largemodels.models.pytorch.speech import SpeechRecognizer
 
@@ -32,10 +33,12 @@ __all__ = [
     "GridDetector",
     "InceptionBlock",
     "InceptionNet",
+    "LSTMClassifier",
     "LeNet",
     "MatrixFactorization",
     "NeuralRecommender",
     "ResNet",
     "ResidualBlock",
+    "Seq2Seq",
     "SpeechRecognizer",
 ]
