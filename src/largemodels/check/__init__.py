@@ -5,7 +5,8 @@ what was computed, what was expected, where they first differ and, where a known
 numbers, its name.
 
 * `task` surrounds the checks of one task, `when_ready` an experiment with the student's functions.
-* `close` compares numbers, `gradient` compares a gradient with central differences.
+* `close` compares numbers, `trajectory` does so step by step, `gradient` compares a gradient with
+  central differences.
 * `shape`, `unpack` and `unchanged` check the form of an answer, `that` any other condition.
 * `seed` makes the data of a check the same everywhere, until an instructor sets a secret.
 """
@@ -14,6 +15,7 @@ from largemodels.check.comparison import close, shape, that, unchanged, unpack
 from largemodels.check.differences import gradient
 from largemodels.check.mistake import Mistake
 from largemodels.check.session import seed, task, when_ready
+from largemodels.check.trajectory import trajectory
 
 # Where an error is shown with its full name, the short one reads better.
 Mistake.__module__ = __name__
@@ -26,6 +28,7 @@ __all__ = [
     "shape",
     "task",
     "that",
+    "trajectory",
     "unchanged",
     "unpack",
     "when_ready",

@@ -86,8 +86,11 @@ def _not_ready(error: NotImplementedError | NameError) -> str | None:
     """Say which function or name is missing, or nothing where the error is of another kind."""
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, NotImplementedError):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        # `Adam.step` says more than `step`.
+        function = frame.f_code.co_qualname.rpartition("<locals>.")[2]
         return (
-            f"{frames[-1].name} is not written yet.\nWrite its code in place of "
+            f"{function} is not written yet.\nWrite its code in place of "
             "`raise NotImplementedError()`, run that cell, then this one."
         )
     # The first frame is the function above, the second the cell. A name that the student's own

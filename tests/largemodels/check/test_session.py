@@ -41,6 +41,14 @@ def test_a_stub_is_called_by_its_name():
     assert complaint(lambda: network(1.0)).startswith("relu is not written yet.")
 
 
+def test_a_stub_in_a_class_is_called_by_both_names():
+    class Adam:
+        def step(self):
+            raise NotImplementedError
+
+    assert complaint(Adam().step).startswith("Adam.step is not written yet.")
+
+
 def test_a_cell_that_was_not_run_is_named():
     with pytest.raises(check.Mistake) as caught, check.task("relu"):
         missing_function(1.0)  # noqa: F821
