@@ -2,6 +2,7 @@
 
 * `largemodels.trust.explanation`: which input a prediction rests on (saliency, integrated
   gradients, LIME, SHAP).
+* `largemodels.trust.shapley`: Shapley values of any game, and of a model (SHAP).
 * `largemodels.trust.attention_maps`: where a transformer looks, and whether it matters.
 * `largemodels.trust.privacy`: differential privacy, of results and of a training.
 * `largemodels.trust.membership`: an attack that sees who was in the training data.

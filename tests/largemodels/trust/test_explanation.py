@@ -12,9 +12,9 @@ from largemodels.trust.explanation import (
     lime,
     saliency,
     shap_values,
-    shapley_values,
     token_attributions,
 )
+from largemodels.trust.shapley import shapley_values
 
 X = np.random.default_rng(0).standard_normal((5, 4))
 TARGET = np.array([2, 0, 1, 1, 2])
@@ -225,6 +225,24 @@ def test_shap_by_orders_approaches_the_exact_values(model):
     ]
     assert errors[1] < errors[0] / 2
     assert errors[1] < 0.05
+
+
+def test_lime_and_shap_of_a_text_are_what_its_words_add():
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(9, 2, dtype=torch.float64)
+
+        def forward(self, x):
+            return self.embedding(x.long()).sum(dim=1)  # (N, T) -> (N, T, 2) -> (N, 2)
+
+    torch.manual_seed(0)
+    model, tokens, padding = Words(), np.array([[3, 8, 1, 3]]), np.zeros((1, 4))
+    table = model.embedding.weight.detach().numpy()
+    expected = (table[tokens] - table[0])[..., 1]
+    coefficients = lime(model, tokens, [1], baseline=padding[0], samples=60, seed=0)
+    np.testing.assert_allclose(coefficients, expected, atol=1e-5)
+    np.testing.assert_allclose(shap_values(model, tokens, [1], padding), expected, atol=1e-10)
 
 
 def test_explanations_keep_the_shape_of_images():
