@@ -192,7 +192,8 @@ def keras_arrays(
 
 def _modules(state_dict: Mapping[str, np.ndarray]) -> dict[str, Arrays]:
     """Return the arrays of each module of PyTorch, those of a layer of Keras together."""
-    modules: dict[str, Arrays] = {}
+    # The model's own arrays come first in Keras. A scratch model names its buffers last.
+    modules: dict[str, Arrays] = {"": {}}
     for name, array in state_dict.items():
         module, _, last = name.rpartition(".")
         if last == "num_batches_tracked":
@@ -206,7 +207,7 @@ def _modules(state_dict: Mapping[str, np.ndarray]) -> dict[str, Arrays]:
             last, cell = match.groups()
             module = f"{module}.{cell}"
         modules.setdefault(module, {})[last] = array
-    return modules
+    return {name: arrays for name, arrays in modules.items() if arrays}
 
 
 def _layers(
@@ -295,9 +296,8 @@ def _gru_cell(module: Arrays, layer: Any) -> Arrays:
     }
     cell = _recurrent_weights(swapped)
     if "bias_ih" in cell and "bias_hh" in cell:
-        cell["bias"] = np.stack(
-            [cell.pop("bias_ih"), cell.pop("bias_hh")]
-        )  # 2 × (3 H,) -> (2, 3 H)
+        # 2 × (3 H,) -> (2, 3 H)
+        cell["bias"] = np.stack([cell.pop("bias_ih"), cell.pop("bias_hh")])
     return cell
 
 
@@ -316,7 +316,6 @@ def _attention_projection(module: Arrays, layer: Any) -> Arrays:
         check_shape(f"{layer.path}/kernel, heads flattened", projection["kernel"].T, flat_shape)
         projection["kernel"] = projection["kernel"].T.reshape(shape)  # (out, in) -> (in, heads, …)
     if "bias" in projection and layer.bias is not None:
-        projection["bias"] = projection["bias"].reshape(
-            layer.bias.shape
-        )  # (E,) -> (heads, E/heads)
+        # (E,) -> (heads, E/heads)
+        projection["bias"] = projection["bias"].reshape(layer.bias.shape)
     return projection

@@ -10,8 +10,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.utils.data import TensorDataset
 
+from largemodels import scratch
 from largemodels.models import keras as keras_models
 from largemodels.models import pytorch
+from largemodels.models.weights import copy_to_keras, copy_to_pytorch
 from largemodels.training.loop import fit
 
 USERS, ITEMS = 60, 40
@@ -145,3 +147,16 @@ def test_keras_recommenders_can_be_saved(
     np.testing.assert_array_equal(loaded(some_pairs()), model(some_pairs()))
     assert type(loaded) is type(model)
     assert loaded.get_config() == model.get_config()
+
+
+def test_the_scratch_twin_moves_to_both() -> None:
+    rng = np.random.default_rng(0)
+    scratch_model = scratch.MatrixFactorization(5, 6, 3, mean=3.5, rng=rng)
+    torch_model = pytorch.MatrixFactorization(5, 6, 3)
+    keras_model = keras_models.MatrixFactorization(5, 6, 3)
+    copy_to_pytorch(scratch_model, torch_model)
+    copy_to_keras(scratch_model, keras_model)
+    for model in (torch_model, keras_model):
+        np.testing.assert_allclose(
+            predict(model, some_pairs()), scratch_model(some_pairs()), rtol=1e-5
+        )
