@@ -1,0 +1,214 @@
+"""The counts of the reference models are what their parameters and PyTorch's profiler say."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from largemodels.economics import compute, training_memory
+from largemodels.economics import sequence_models as sequences
+from largemodels.economics import vision_models as vision
+from largemodels.models import pytorch as models
+from largemodels.models.pytorch.detection import GridDetector
+from largemodels.models.pytorch.faces import FaceEmbedding
+from largemodels.models.pytorch.recurrent import LSTMClassifier, Seq2Seq
+from largemodels.models.pytorch.speech import SpeechRecognizer
+
+
+def profile(model, *inputs):
+    """Return the number of parameters, and the profiler's FLOPs forward and backward."""
+    inputs = [x.double() if x.is_floating_point() else x for x in inputs]
+    # In float32 an LSTM, and in any type attention, runs in a kernel that hides its products.
+    model.double()
+    with sdpa_kernel(SDPBackend.MATH):
+        with FlopCounterMode(display=False) as forward:
+            y = model(*inputs)
+        y = y[0] if isinstance(y, tuple) else y
+        with FlopCounterMode(display=False) as backward:
+            y.sum().backward()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return parameters, forward.get_total_flops(), backward.get_total_flops()
+
+
+def tokens(high, *shape):
+    return torch.randint(1, high, shape, generator=torch.Generator().manual_seed(0))
+
+
+PAIRS = torch.tensor([[0, 1], [2, 3], [4, 0]])
+
+MODELS = {
+    "MLP": lambda: (
+        compute.mlp([7, 5, 3], batch_size=2),
+        (models.MLP([7, 5, 3]), torch.randn(2, 7)),
+    ),
+    "LeNet": lambda: (
+        compute.lenet(batch_size=2, in_channels=3),
+        (models.LeNet(3), torch.randn(2, 3, 28, 28)),
+    ),
+    "CNN": lambda: (vision.cnn(batch_size=2), (models.CNN(), torch.randn(2, 1, 28, 28))),
+    "CNN of another size": lambda: (
+        vision.cnn((3, 17, 14), [5, 6], 1, 9, 4, batch_size=2),
+        (models.CNN((3, 17, 14), [5, 6], 1, 9, 4), torch.randn(2, 3, 17, 14)),
+    ),
+    "ResNet": lambda: (
+        vision.resnet(14, 4, 1, image_size=(13, 10), batch_size=2),
+        (models.ResNet(14, 4, 1), torch.randn(2, 1, 13, 10)),
+    ),
+    "ResNet with projections": lambda: (
+        vision.resnet(8, projection=True, batch_size=2),
+        (models.ResNet(8, projection=True), torch.randn(2, 3, 32, 32)),
+    ),
+    "InceptionNet": lambda: (
+        vision.inception_net(1, 4, image_size=(13, 18), batch_size=2),
+        (models.InceptionNet(1, 4), torch.randn(2, 1, 13, 18)),
+    ),
+    "Generator": lambda: (
+        vision.generator(5, 9, 7, batch_size=2),
+        (models.Generator(5, 9, 7), torch.randn(2, 5)),
+    ),
+    "Discriminator": lambda: (
+        vision.discriminator(9, 7, batch_size=2),
+        (models.Discriminator(9, 7), torch.randn(2, 9)),
+    ),
+    "DCGANGenerator": lambda: (
+        vision.dcgan_generator(5, 3, 4, batch_size=2),
+        (models.DCGANGenerator(5, 3, 4), torch.randn(2, 5)),
+    ),
+    "DCGANDiscriminator": lambda: (
+        vision.dcgan_discriminator(3, 4, batch_size=2),
+        (models.DCGANDiscriminator(3, 4), torch.randn(2, 3, 28, 28)),
+    ),
+    "GridDetector": lambda: (
+        vision.grid_detector(3, 1, [4, 5], image_size=(17, 22), batch_size=2),
+        (GridDetector(3, 1, [4, 5]), torch.randn(2, 1, 17, 22)),
+    ),
+    "FaceEmbedding": lambda: (
+        vision.face_embedding(6, 1, [4, 5], image_size=(17, 22), batch_size=2),
+        (FaceEmbedding(6, 1, [4, 5]), torch.randn(2, 1, 17, 22)),
+    ),
+    "LSTMClassifier": lambda: (
+        sequences.lstm_classifier(11, 5, 4, 3, sequence_length=7, batch_size=2),
+        (LSTMClassifier(11, 5, 4, 3), tokens(11, 2, 7)),
+    ),
+    "Seq2Seq": lambda: (
+        sequences.seq2seq(11, 9, 5, 4, source_length=7, target_length=6, batch_size=2),
+        (Seq2Seq(11, 9, 5, 4), tokens(11, 2, 7), tokens(9, 2, 6)),
+    ),
+    "GPT": lambda: (
+        compute.gpt(11, 8, 6, 2, 3, batch_size=2, sequence_length=5),
+        (models.GPT(11, 8, 6, 2, 3, dropout=0.0), tokens(11, 2, 5)),
+    ),
+    "BERT": lambda: (
+        sequences.bert(11, 8, 6, 2, 3, sequence_length=5, batch_size=2),
+        (models.BERT(11, 8, 6, 2, 3, dropout=0.0), tokens(11, 2, 5)),
+    ),
+    "BERTForMaskedLM": lambda: (
+        sequences.bert_for_masked_lm(
+            sequences.bert(11, 8, 6, 2, 1, sequence_length=5, batch_size=2), 11, 6, rows=10
+        ),
+        (models.BERTForMaskedLM(models.BERT(11, 8, 6, 2, 1, dropout=0.0)), tokens(11, 2, 5)),
+    ),
+    "BERTForSequenceClassification": lambda: (
+        sequences.bert_for_sequence_classification(
+            sequences.bert(11, 8, 6, 2, 1, dim_feedforward=7, num_segments=3, batch_size=2),
+            6,
+            4,
+            batch_size=2,
+        ),
+        (
+            models.BERTForSequenceClassification(
+                models.BERT(11, 8, 6, 2, 1, dim_feedforward=7, num_segments=3), 4
+            ),
+            tokens(11, 2, 8),
+        ),
+    ),
+    "MatrixFactorization": lambda: (
+        sequences.matrix_factorization(5, 4, 3),
+        (models.MatrixFactorization(5, 4, 3), PAIRS),
+    ),
+    "NeuralRecommender": lambda: (
+        sequences.neural_recommender(5, 4, 3, [6, 5, 2], batch_size=3),
+        (models.NeuralRecommender(5, 4, 3, [6, 5, 2]), PAIRS),
+    ),
+    "SpeechRecognizer": lambda: (
+        sequences.speech_recognizer(5, 4, 3, frames=10, batch_size=2),
+        (SpeechRecognizer(5, 4, 3), torch.randn(2, 10, 5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_count_is_that_of_the_profiler(name):
+    counted, (model, *inputs) = MODELS[name]()
+    parameters, forward, backward = profile(model, *inputs)
+    assert counted.parameters == parameters
+    assert counted.forward_flops == forward
+    assert counted.backward_flops == backward
+
+
+def test_every_reference_model_is_in_the_table():
+    table = sequences.reference_models()
+    public = {
+        name
+        for name in models.__all__
+        if name not in {"BERT", "InceptionBlock", "ResidualBlock"}  # Parts of models.
+    }
+    assert public | {"LSTMClassifier", "Seq2Seq"} <= set(table)
+    assert set(table) <= set(MODELS)
+    for name, counted in table.items():
+        assert counted.parameters > 0
+        has_product = name != "MatrixFactorization"
+        assert (counted.forward_flops > 0) == has_product
+        # Between 1 (nothing learns below) and 2 products backwards for each one forwards.
+        assert counted.forward_flops <= counted.backward_flops <= 2 * counted.forward_flops
+        memory = training_memory(
+            counted.parameters, mixed_precision=False, activation_bytes=4 * counted.activations
+        )
+        assert memory.total == 16 * counted.parameters + 4 * counted.activations
+
+
+def kept(model, x):
+    """Return how many numbers the convolutions and linear layers keep: their different inputs."""
+    inputs = {}
+
+    def remember(layer, arguments):
+        inputs[arguments[0].data_ptr()] = arguments[0].clone()
+
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            layer.register_forward_pre_hook(remember)
+    output = model(x)
+    assert output.requires_grad  # The graph keeps all inputs, so no address is used twice.
+    return sum(tensor.numel() for tensor in inputs.values())
+
+
+@pytest.mark.parametrize("name", [
+    "CNN", "ResNet", "ResNet with projections", "InceptionNet", "DCGANGenerator",
+    "DCGANDiscriminator", "GridDetector", "FaceEmbedding",
+])  # fmt: skip
+def test_activations_are_the_inputs_of_the_layers(name):
+    counted, (model, x) = MODELS[name]()
+    assert counted.activations == kept(model, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: vision.batch_norm(0), "`num_features` (=0) must be at least 1."),
+        (lambda: vision.conv_transpose2d(1, 0, 3, (2, 2)), "`out_channels` (=0) must be"),
+        (lambda: vision.resnet(21), "`depth` (=21) must be 6 n + 2"),
+        (lambda: vision.cnn((1, 4, 4)), "`kernel_size` (=3) must fit"),
+        (lambda: sequences.conv1d(1, 2, 5, 4), "`steps` (=4) must be at least 5."),
+        (lambda: sequences.conv1d(1, 2, 5, 4, stride=0), "`stride` (=0) must be at least 1."),
+        (
+            lambda: sequences.bert(5, 4, 2, 1, 1, sequence_length=6),
+            "`sequence_length` (=6) must not exceed `context_length` (=4).",
+        ),
+    ],
+)
+def test_errors_name_argument_and_value(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
