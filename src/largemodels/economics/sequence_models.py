@@ -365,7 +365,10 @@ def speech_recognizer(
 
 
 def reference_models() -> dict[str, Compute]:
-    """Return the counts of every reference model for one example, at the sizes of the course.
+    """Return the counts of every reference model for one example, at sizes for a laptop.
+
+    The names are those of the classes in `largemodels.models.pytorch`. Where a class has no
+    default sizes, the code below names them.
 
     Example:
         >>> for name, count in list(reference_models().items())[:3]:
