@@ -63,6 +63,14 @@ def test_ctc_loss_adds_up_all_paths(text: tuple[int, ...]) -> None:
     assert np.exp(-loss.item()) == pytest.approx(texts_of_all_paths(rows)[text], rel=1e-6)
 
 
+def test_a_text_that_is_too_long_is_impossible() -> None:
+    logits = np.zeros((1, 4, 3), dtype=np.float32)
+    targets, lengths = np.array([[1, 1, 1]]), np.array([3])  # Two blanks must part the letters.
+    arguments = [torch.from_numpy(array) for array in (logits, targets, lengths)]
+    assert ctc_loss(*arguments).isposinf()
+    assert keras_ctc_loss(logits, targets, lengths) > 100
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [

@@ -79,7 +79,8 @@ def ctc_loss(logits: Any, targets: Any, target_lengths: Any) -> Any:
         target_lengths: how many of them count, shape (N,).
 
     Returns:
-        The mean loss of a text in nats.
+        The mean loss of a text in nats; hundreds if a text is too long for T' outputs, for which
+        PyTorch says infinite.
 
     Source:
         Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification", ICML
