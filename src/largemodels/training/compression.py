@@ -175,7 +175,8 @@ class Quantized:
 
     def dequantize(self) -> Tensor:
         """Return the numbers that the integers mean, in float32."""
-        return self.scale * (self.values.float() - self.zero_point)
+        # In float64: the scale of tiny numbers may be 0 in float32.
+        return (self.scale * (self.values.double() - self.zero_point)).float()
 
 
 def affine_quantize(x: Tensor, bits: int = 8) -> Quantized:
@@ -218,7 +219,7 @@ def affine_quantize(x: Tensor, bits: int = 8) -> Quantized:
     low, high = min(x.min().item(), 0.0), max(x.max().item(), 0.0)
     scale = (high - low) / largest or 1.0  # Zeros only: any scale is right.
     zero_point = round(-low / scale)
-    values = (torch.round(x / scale) + zero_point).clamp(0, largest)
+    values = (torch.round(x.double() / scale) + zero_point).clamp(0, largest)
     return Quantized(values.to(torch.uint8), scale, zero_point)
 
 
@@ -245,7 +246,7 @@ def quantize_weights(model: nn.Module, bits: int = 8) -> nn.Module:
     """
     model = copy.deepcopy(model)
     for layer in _layers(model).values():
-        layer.weight.data = affine_quantize(layer.weight.data, bits).dequantize()
+        layer.weight.data = affine_quantize(layer.weight.data, bits).dequantize().to(layer.weight)
     return model
 
 

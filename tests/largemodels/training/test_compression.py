@@ -133,13 +133,18 @@ def test_quantization_keeps_its_error_bound(numbers, bits):
     x = torch.tensor(numbers)
     quantized = affine_quantize(x, bits)
     back = quantized.dequantize()
-    rounding = 1e-5 * x.abs().max()
+    rounding = 2**-24 * x.abs().max() + 2**-149  # Of the result, in float32.
     assert ((back - x).abs() <= quantized.scale / 2 + rounding).all()
     width = (x.max().clamp(min=0) - x.min().clamp(max=0)).item()
     assert quantized.scale == pytest.approx(width / (2**bits - 1) or 1.0)
     assert 0 <= quantized.zero_point < 2**bits
     assert quantized.values.max().item() < 2**bits
     assert (back[x == 0] == 0).all()
+
+
+def test_quantized_weights_keep_their_type():
+    model = quantize_weights(make(hidden=2).double())
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
