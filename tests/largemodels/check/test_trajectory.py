@@ -156,6 +156,11 @@ def test_what_goes_wrong_in_time_is_named(wrong, says):
     assert says in text if says else "Likely cause" not in text
 
 
+def test_steps_that_are_far_too_small_are_not_called_none():
+    tiny = [np.array([1.0 + 1e-10 * step]) for step in range(1, 5)]
+    assert "Likely cause" not in complaint(tiny, [[2.0], [3.0], [5.0], [9.0]])
+
+
 def test_one_step_too_early_is_named():
     longer = [*HIDDEN, np.tanh(HIDDEN[-1])]
     assert "one step too early" in complaint(longer[1:], longer[:-1])
