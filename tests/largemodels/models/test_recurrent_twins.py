@@ -149,6 +149,13 @@ def test_dropout_acts_on_one_layer_in_training_only() -> None:
         keras_model(TOKENS, training=True), keras_model(TOKENS, training=True)
     )
     np.testing.assert_array_equal(keras_model(TOKENS), keras_model(TOKENS))
+    # Without embeddings to drop, the dropout before the linear layer acts.
+    nn.init.zeros_(torch_model.train().embedding.weight)
+    keras_model.embedding.set_weights([np.zeros((7, 4))])
+    assert not torch.equal(torch_model(tokens), torch_model(tokens))
+    assert not np.array_equal(
+        keras_model(TOKENS, training=True), keras_model(TOKENS, training=True)
+    )
 
 
 def test_seq2seq_twins_agree() -> None:
