@@ -56,10 +56,12 @@ def namespace(run_cell):
 
     def make(exercise, answers=None):
         if exercise.name not in after_setup:
-            codes = [cell.source for cell in exercise.notebook.cells if cell.cell_type == "code"]
             after_setup[exercise.name] = {"__name__": "__main__"}
-            error = run_cell(codes[0], after_setup[exercise.name])
-            assert error is None, f"{exercise.name}: {error!r}"
+            # What is given above the first answer, tools of the checks among it.
+            for cell in exercise.notebook.cells[: exercise.solution_cells[0].index]:
+                if cell.cell_type == "code":
+                    error = run_cell(cell.source, after_setup[exercise.name])
+                    assert error is None, f"{exercise.name}: {error!r}"
         names = dict(after_setup[exercise.name])
         sources = {cell.grade_id: cell.answer for cell in exercise.solution_cells}
         for source in (sources | (answers or {})).values():
