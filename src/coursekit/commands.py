@@ -141,6 +141,20 @@ def release(names: Names = None) -> None:
         out.print(escape(repository.name(path)))
 
 
+@app.command(name="class")
+def class_(
+    folder: Annotated[Path, typer.Argument(help="A new folder outside your clone.")],
+    names: Names = None,
+) -> None:
+    """Make a folder in which nbgrader grades a class; run it again to update the exercises."""
+    from coursekit.classroom import open_class
+    from coursekit.exercises import find_exercises
+
+    repository = Repository.find()
+    for path in open_class(repository, find_exercises(repository, names or ()), folder):
+        out.print(escape(str(path)))
+
+
 @app.command()
 def check(
     names: Names = None,
