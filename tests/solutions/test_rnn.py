@@ -218,15 +218,24 @@ def printed(source, names):
     return output.getvalue()
 
 
+def stretches(source, names):
+    """The norms that the experiment of Task 6 prints."""
+    lines = printed(source, names).splitlines()
+    return [float(line.split(" by ")[1].split()[0]) for line in lines]
+
+
 def test_gradients_vanish_below_a_spectral_radius_of_one_and_explode_above(rnn, namespace):
     [source] = [one for one in experiments(rnn) if "state_gradient_norms" in one]
-    text = printed(source, dict(namespace(rnn)))
-    last = [float(line.split(" by ")[1].split()[0]) for line in text.splitlines()]
+    last = stretches(source, dict(namespace(rnn)))
     assert len(last) == 5
     assert last == sorted(last)
     # Each step multiplies by about the spectral radius.
     for radius, norm in zip((0.5, 0.8, 1.0, 1.2, 1.5), last, strict=True):
         assert radius**39 / 10 < norm < radius**39 * 10
+    # And strong inputs make every gradient shorter.
+    assert source.count("1e-6") == 1
+    strong = stretches(source.replace("1e-6", "0.3"), dict(namespace(rnn)))
+    assert all(one < other / 10 for one, other in zip(strong, last, strict=True))
 
 
 def test_an_open_forget_gate_keeps_a_nudge_for_100_steps(rnn, namespace):
