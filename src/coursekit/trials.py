@@ -17,6 +17,7 @@ import pickle
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any, Literal
@@ -25,7 +26,7 @@ from coursekit.autograde import Graded
 from coursekit.errors import CourseError
 from coursekit.exercises import Exercise
 
-__all__ = ["Attempt", "Noticed", "Step", "attempt_all", "steps_of"]
+__all__ = ["Attempt", "Noticed", "Step", "Trials", "steps_of"]
 
 # Far above what any cell needs: a wrong answer may loop for ever.
 SECONDS_PER_ATTEMPT = 20
@@ -85,35 +86,59 @@ def steps_of(exercise: Exercise) -> list[Step]:
     return steps
 
 
-def attempt_all(
-    exercise: Exercise,
-    attempts: Sequence[Attempt],
-    *,
-    secrets: Sequence[str] = ("",),
-    workers: int | None = None,
-) -> Iterator[tuple[str, str, Graded | Noticed]]:
-    """Run attempts under each course secret; yield secret, name and result.
+class Trials:
+    """Processes that run attempts at one exercise; a context manager.
 
     Args:
         exercise: The exercise.
-        attempts: What to run.
-        secrets: Values of `COURSE_SECRET`.
         workers: Processes that run side by side; by default one a core.
 
     Raises:
-        CourseError: This system cannot copy processes, or one died.
+        CourseError: This system cannot copy processes.
     """
-    if not hasattr(os, "fork"):
-        raise CourseError("`course check` copies processes: run it in Linux, macOS or WSL.")
-    steps = steps_of(exercise)
-    workers = workers or os.cpu_count() or 1
-    parts = [list(attempts[i::workers]) for i in range(workers)] if len(secrets) == 1 else []
-    jobs = [(secrets[0], part) for part in parts if part] or [(s, list(attempts)) for s in secrets]
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
-        futures = {pool.submit(_run, steps, part, secret): secret for secret, part in jobs}
-        for future in as_completed(futures):
-            for name, result in future.result():
-                yield futures[future], name, result
+
+    def __init__(self, exercise: Exercise, *, workers: int | None = None) -> None:
+        if not hasattr(os, "fork"):
+            raise CourseError("`course check` copies processes: run it in Linux, macOS or WSL.")
+        self._name = exercise.name
+        self._steps = steps_of(exercise)
+        self._workers = workers or os.cpu_count() or 1
+        # Not copies of this process: it may have threads, which do not survive a copy.
+        self._pool = ProcessPoolExecutor(self._workers, get_context("spawn"), initializer=_quiet)
+
+    def __enter__(self) -> "Trials":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(
+        self, attempts: Sequence[Attempt], *, secrets: Sequence[str] = ("",)
+    ) -> Iterator[tuple[str, str, Graded | Noticed]]:
+        """Run attempts under each course secret; yield secret, name and result.
+
+        Args:
+            attempts: What to run.
+            secrets: Values of `COURSE_SECRET`.
+
+        Raises:
+            CourseError: A process died.
+        """
+        parts = [list(attempts[i :: self._workers]) for i in range(self._workers)]
+        futures = {
+            self._pool.submit(_run, self._steps, part, secret): secret
+            for secret in secrets
+            for part in parts
+            if part
+        }
+        try:
+            for future in as_completed(futures):
+                for name, result in future.result():
+                    yield futures[future], name, result
+        except BrokenProcessPool as error:
+            raise CourseError(
+                f"{self._name}: the reference killed its process; is there enough memory?"
+            ) from error
 
 
 def _is_experiment(source: str) -> bool:

@@ -5,7 +5,7 @@ from coursekit.exercises import Exercise
 from coursekit.mutation import changes
 from coursekit.release import release_notebook, source_notebook
 from coursekit.repository import Repository
-from coursekit.trials import Attempt, attempt_all, steps_of
+from coursekit.trials import Attempt, Trials, steps_of
 from coursekit.variants import submission, variants
 
 
@@ -26,7 +26,8 @@ def test_every_submission_scores_as_in_nbgrader(tiny: Exercise, course: Reposito
         )
         for name, notebook in submissions.items()
     ]
-    results = {name: graded for _, name, graded in attempt_all(tiny, attempts)}
+    with Trials(tiny) as trials:
+        results = {name: graded for _, name, graded in trials.run(attempts)}
     assert results.keys() == stock.keys()
     for name, graded in results.items():
         assert graded.scores == stock[name].scores, name
@@ -37,7 +38,8 @@ def test_every_submission_scores_as_in_nbgrader(tiny: Exercise, course: Reposito
 def attempt(tiny: Exercise, body: str, **options: object) -> object:
     """Grade `mean` with another body."""
     source = f"def mean(x):\n    {body}"
-    [(_, _, result)] = attempt_all(tiny, [Attempt("one", {"mean": source}, **options)])
+    with Trials(tiny) as trials:
+        [(_, _, result)] = trials.run([Attempt("one", {"mean": source}, **options)])
     return result
 
 
