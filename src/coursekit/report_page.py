@@ -39,7 +39,7 @@ def _lines(report: Report) -> Iterator[str]:
     kinds = Counter(row.variant.kind for row in report.rows)
     yield f"% Generated from solutions/{exercise.name} by `{COMMAND}`; do not edit."
     yield ""
-    yield f"# {exercise.name}: what its checks notice"
+    yield f"# Report: {exercise.name}"
     yield ""
     yield (
         f"{kinds['reference'] + kinds['alternative']} right answers in different styles score 100 "
@@ -49,12 +49,17 @@ def _lines(report: Report) -> Iterator[str]:
         "break, and the student reads what went wrong:"
     )
     yield ""
-    yield "| Slip | Why it is wrong | Noticed by | The message says |"
-    yield "|---|---|---|---|"
-    for mutant in exercise.mutants:
-        cells = ", ".join(f"`{cell}`" for cell in mutant.breaks)
-        yield f"| `{mutant.name}` | {_cell(mutant.why)} | {cells} | {_cell(mutant.says)} |"
-    yield ""
+    for cell in exercise.graded_cells:
+        noticed = [mutant for mutant in exercise.mutants if mutant.breaks[0] == cell.grade_id]
+        if noticed:
+            yield f"## Noticed by `{cell.grade_id}`"
+            yield ""
+            yield "| Slip | The message says |"
+            yield "|---|---|"
+            for mutant in noticed:
+                name = mutant.name.replace("_", " ").capitalize()
+                yield f"| **{name}.** {_cell(mutant.why)} | {_cell(mutant.says)} |"
+            yield ""
     yield "## Every small change to the reference"
     yield ""
     yield (
@@ -75,10 +80,10 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"| `{cell.grade_id}` | {' | '.join(map(str, numbers))} |"
     if exercise.equivalents:
         yield ""
-        yield "| Harmless change | Reason |"
-        yield "|---|---|"
+        yield "What is harmless, and why:"
+        yield ""
         for name, reason in exercise.equivalents.items():
-            yield f"| {_code(name)} | {_cell(reason)} |"
+            yield f"* {_code(name)}: {_cell(reason)}"
 
 
 def _cell(text: str) -> str:
@@ -87,5 +92,5 @@ def _cell(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Code as it stands in a table."""
-    return "`" + text.replace("|", r"\|") + "`"
+    """A change as code: two back ticks, because a line of Python may hold one."""
+    return f"`` {text} ``"

@@ -51,9 +51,9 @@ def test_a_sound_exercise_passes_every_gate(course: Repository) -> None:
 
     page = course.book / "instructors" / "reports" / "01_tiny.md"
     text = page.read_text()
-    assert "| `mean_added` |" in text
+    assert "| **Mean added.** " in text
     assert run().returncode == 0
-    page.write_text(text.replace("mean_added", "mean_doubled"))
+    page.write_text(text.replace("Mean added", "Mean doubled"))
     done = run()
     assert done.returncode == 1
     assert "stale: book/instructors/reports/01_tiny.md: differs from what this run" in done.stderr
