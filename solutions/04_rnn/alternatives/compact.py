@@ -18,7 +18,9 @@ def rnn_forward(theta, X, h0):
 # %% rnn_step_backward
 def rnn_step_backward(theta, G, x, before, after):
     D = G - G * after * after
-    grads = dict(zip(("weight_ih", "weight_hh"), (np.einsum("nh,nk->hk", D, v) for v in (x, before))))
+    grads = dict(
+        zip(("weight_ih", "weight_hh"), (np.einsum("nh,nk->hk", D, v) for v in (x, before)))
+    )
     grads["bias_ih"] = grads["bias_hh"] = np.einsum("nh->h", D)
     return grads, D @ theta["weight_ih"], D @ theta["weight_hh"]
 
@@ -60,7 +62,9 @@ def state_gradient_norms(W, H):
 
 # %% lstm_step
 def lstm_step(theta, x, h, c):
-    a = np.einsum("ni,gi->gn", x, theta["weight_ih"]) + np.einsum("nk,gk->gn", h, theta["weight_hh"])
+    a = np.einsum("ni,gi->gn", x, theta["weight_ih"]) + np.einsum(
+        "nk,gk->gn", h, theta["weight_hh"]
+    )
     a = (a.T + theta["bias_ih"] + theta["bias_hh"]).reshape(len(x), 4, -1)
     i, f, o = (np.reciprocal(1 + np.exp(-a[:, k])) for k in (0, 1, 3))
     c = c * f + i * np.tanh(a[:, 2])

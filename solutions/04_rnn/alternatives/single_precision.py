@@ -42,7 +42,9 @@ def rnn_backward(parameters, grad_outputs, grad_last, x, h0, outputs):
     for t in range(-1, -1 - x.shape[1], -1):
         grad_h += np.float32(grad_outputs[:, t])
         before = h0 if t == -x.shape[1] else outputs[:, t - 1]
-        grads, column, grad_h = rnn_step_backward(parameters, grad_h, x[:, t], before, outputs[:, t])
+        grads, column, grad_h = rnn_step_backward(
+            parameters, grad_h, x[:, t], before, outputs[:, t]
+        )
         columns.insert(0, column)
         for name in totals:
             totals[name] += grads[name]

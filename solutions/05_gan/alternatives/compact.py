@@ -1,6 +1,5 @@
 """Short: lambdas, einsum, tanh for sigmoid, one batch for both kinds; PyTorch's softplus."""
 
-
 # %% discriminator_loss
 softplus = lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 discriminator_loss = lambda r, f: (softplus(r) - r).mean() + softplus(f).mean()
@@ -58,9 +57,7 @@ def count_modes(X, C, radius):
     return ((squares <= radius**2) * np.eye(len(C))[squares.argmin(1)]).sum(0)
 
 
-modes_covered = lambda X, C, radius, minimum: np.count_nonzero(
-    count_modes(X, C, radius) >= minimum
-)
+modes_covered = lambda X, C, radius, minimum: np.count_nonzero(count_modes(X, C, radius) >= minimum)
 
 
 # %% torch_train_step

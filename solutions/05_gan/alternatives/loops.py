@@ -90,7 +90,10 @@ def sample_noise(n, latent_dim, rng):
 
 
 def train_step(g, d, g_optimizer, d_optimizer, real, latent_dim, rng):
-    first, second = sample_noise(len(real), latent_dim, rng), sample_noise(len(real), latent_dim, rng)
+    first, second = (
+        sample_noise(len(real), latent_dim, rng),
+        sample_noise(len(real), latent_dim, rng),
+    )
     loss_d = discriminator_step(g, d, d_optimizer, real, first)
     loss_g = generator_step(g, d, g_optimizer, second, saturating=False)
     return [loss_d, loss_g]

@@ -1,6 +1,5 @@
 """Short: einsum, logaddexp, broadcasting and Gumbel noise."""
 
-
 # %% masked_softmax
 causal_mask = lambda T: np.greater_equal.outer(np.arange(T), np.arange(T))
 
@@ -48,9 +47,7 @@ def multi_head_attention(theta, *inputs, num_heads=None, mask=None):
     E = inputs[0].shape[2]
     W = theta["in_proj_weight"].reshape(3, num_heads, E // num_heads, E)
     b = theta["in_proj_bias"].reshape(3, num_heads, 1, E // num_heads)
-    Y, P = attention(
-        *(np.einsum("nte,hce->nhtc", x, w) + s for x, w, s in zip(inputs, W, b)), mask
-    )
+    Y, P = attention(*(np.einsum("nte,hce->nhtc", x, w) + s for x, w, s in zip(inputs, W, b)), mask)
     O = theta["out_proj.weight"].reshape(E, num_heads, E // num_heads)
     return np.einsum("nhtc,ehc->nte", Y, O) + theta["out_proj.bias"], P
 
