@@ -68,6 +68,16 @@ def discriminator_step(
 
     Source:
         Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, algorithm 1, inner loop.
+
+    Example:
+        >>> from largemodels.scratch import SGD, Linear
+        >>> generator, discriminator = Linear(1, 2), Linear(2, 1)
+        >>> discriminator.weight.data[:] = 0  # It cannot tell anything yet.
+        >>> optimizer = SGD(discriminator.parameters(), lr=0.1)
+        >>> real, noise = np.ones((4, 2), np.float32), np.zeros((4, 1), np.float32)
+        >>> loss = discriminator_step(generator, discriminator, optimizer, real, noise)
+        >>> f"{loss:.4f}"  # 2 log 2
+        '1.3863'
     """
     fake = generator(noise)
     if fake.shape[1:] != real.shape[1:]:
@@ -115,6 +125,15 @@ def generator_step(
     Source:
         Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, algorithm 1, and section 3
         for the loss that does not saturate.
+
+    Example:
+        >>> from largemodels.scratch import SGD, Linear
+        >>> generator, discriminator = Linear(1, 2), Linear(2, 1)
+        >>> discriminator.weight.data[:] = 0  # It cannot tell anything yet.
+        >>> optimizer = SGD(generator.parameters(), lr=0.1)
+        >>> noise = np.zeros((4, 1), np.float32)
+        >>> f"{generator_step(generator, discriminator, optimizer, noise):.4f}"  # log 2
+        '0.6931'
     """
     loss = GeneratorLoss(saturating)
     value = loss(discriminator(generator(noise)))
