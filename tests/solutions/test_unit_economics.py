@@ -303,6 +303,26 @@ SLIPS = {
         "memory_bytes - parameters * bits / 8",
         "memory_bytes - parameters * bits",
     ),
+    "at 1.9e9 tokens the API is still cheaper": (
+        "api_break_even",
+        "tokens if tokens <= capacity else math.inf",
+        "min(tokens, capacity)",
+    ),
+    "growth and churn are shares of the same revenue": (
+        "runway",
+        "(1 + growth[:, month] - churn[:, month])",
+        "(1 + growth[:, month]) * (1 - churn[:, month])",
+    ),
+    "count up to the first month below 0": (
+        "runway",
+        "np.where(empty.any(axis=1), empty.argmax(axis=1) + 1, np.inf)",
+        "np.sum(~empty, axis=1) + 1",
+    ),
+    "half of 4 paths are 2": (
+        "runway_statistics",
+        "math.ceil(share * len(runways)) - 1",
+        "int(share * len(runways))",
+    ),
     "computing may be the slower part": ("serving_cost", "max(reading, computing)", "reading"),
 }
 
