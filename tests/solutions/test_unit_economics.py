@@ -284,6 +284,21 @@ def test_the_marks_of_a_sample_memo_follow_from_the_rubric(memo, solved):
         assert sum(marks.values()) == sample["total"], sample["name"]
 
 
+def test_growth_and_costs_swing_the_cash_more_than_churn(solved):
+    swings = {}
+    for name, (low, _, high) in solved["RANGES"].items():
+        ends = [
+            np.median(
+                solved["futures"](
+                    ranges=solved["RANGES"] | {name: (edge * (1 - 1e-9), edge, edge * (1 + 1e-9))}
+                )[0][:, 17]
+            )
+            for edge in (low, high)
+        ]
+        swings[name] = abs(ends[1] - ends[0])
+    assert min(swings, key=swings.get) == "churn"
+
+
 # Slips that the visible checks name, beside those of the mutants: cell, text to replace, new text.
 SLIPS = {
     "you divide by the price": ("training_cost", "* price_per_gpu_hour", "/ price_per_gpu_hour"),
