@@ -246,6 +246,24 @@ def test_the_memo_in_the_notebook_is_the_sample_with_full_marks(exercise_10, mem
     assert 250 <= len(memo["samples"][0]["text"].split()) <= 400
 
 
+def test_what_the_model_memo_says_would_change_the_decision_does(solved, memo):
+    text = " ".join(memo["samples"][0]["text"].split())
+    assert (
+        "if the API's price doubles, or if a better batch raises our measured speed by 60 %" in text
+    )
+    assert "A lifetime value of 1.2 times the acquisition cost" in text
+    board = solved["company"]()
+    ratio = board["lifetime value, 36 months at 1 %"] / solved["CUSTOMER"]["cac"]
+    assert round(ratio, 1) == 1.2
+    fixed, api = board["fixed cost a month"], board["API price of a million tokens"]
+    own = solved["OWN"]["per_million"]
+    capacity = 1e6 * board["million tokens of capacity"]
+    break_even = solved["api_break_even_tokens"]
+    assert break_even(fixed, 2 * api, own, capacity) < math.inf
+    assert break_even(fixed, api, own, 1.6 * capacity) < math.inf
+    assert break_even(fixed, api, own, 1.5 * capacity) == math.inf
+
+
 def is_right(claim, memo, names):
     value = eval(memo["numbers"][claim["number"]], dict(names))
     # Memos round to three digits.
