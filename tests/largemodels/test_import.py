@@ -49,6 +49,7 @@ def test_scratch_needs_numpy_and_a_progress_bar_only() -> None:
         "largemodels.models",
         "largemodels.models.pytorch",
         "largemodels.models.weights",
+        "largemodels.economics",
     ],
 )
 def test_reference_refuses_while_a_submission_is_graded(module: str) -> None:

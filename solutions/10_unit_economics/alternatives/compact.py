@@ -1,6 +1,5 @@
 """Short: closed forms, one-line functions, cumulative sums and products."""
 
-
 # %% training_cost
 training_flops = lambda n, d: n * d * 6.0
 gpu_hours = lambda c, peak, mfu: c / 3600 / mfu / peak
@@ -57,8 +56,8 @@ def payback_period(cac, m, c):
 
 
 # %% draw_months
-draw_months = lambda *edges_and_sizes: (
-    edges_and_sizes[-1].triangular(*edges_and_sizes[:3], edges_and_sizes[3:5])
+draw_months = lambda *edges_and_sizes: edges_and_sizes[-1].triangular(
+    *edges_and_sizes[:3], edges_and_sizes[3:5]
 )
 
 

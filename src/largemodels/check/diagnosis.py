@@ -145,7 +145,8 @@ def _factor(actual: NDArray, expected: NDArray, equal: Equal, batch_size: int | 
 def _nearly(actual: NDArray, expected: NDArray) -> str | None:
     largest = float(np.max(np.abs(expected), initial=0.0))
     difference = float(np.max(np.abs(actual - expected), initial=0.0))
-    if not difference <= NEARLY * largest:
+    # An infinite number is near to none.
+    if not np.isfinite(difference) or difference > NEARLY * largest:
         return None
     if actual.dtype == np.float16:
         return "nearly right: float16 keeps only three digits."

@@ -4,6 +4,11 @@ Everything here is a formula with its inputs in the open. No price and no utilis
 an `Assumption` carries its range, its unit, its source and its date.
 """
 
+from largemodels._grading import refuse_while_grading
+
+refuse_while_grading(__name__)
+
+# ruff: noqa: E402  (the guard comes first)
 from largemodels.economics.assumptions import (
     Assumption,
 )
