@@ -63,7 +63,8 @@ def build(root: Path, fresh: bool = False, say: Say | None = None) -> Path:
         shutil.rmtree(output, ignore_errors=True)
     last = _read_state(output)
     code = _digest_of_code(root)
-    made_with = _digest([*(book / "_ext").rglob("*.py"), book / "_config.yml", book / "_toc.yml"])
+    made_of = [*(book / "_ext").rglob("*.py"), *(book / "assets" / "static").iterdir()]
+    made_with = _digest([*made_of, book / "_config.yml", book / "_toc.yml"])
     state = {"code": code, "data": data.fingerprint(), "made_with": made_with}
     if (last.get("code"), last.get("data")) != (code, state["data"]):
         if (output / ".jupyter_cache").exists():
