@@ -116,17 +116,18 @@ def _file_reader(path: Path) -> Callable[[int], bytes]:
                     raise RefusedError("a device or pipe, not a file")
                 if status.st_nlink > 1:
                     raise RefusedError("a hard link; hand in a copy of the file")
-                return _within(file.read(limit + 1), limit)
+                data = file.read(limit + 1)
+                _check_size(len(data), limit)
+                return data
         except OSError as error:
             raise RefusedError(f"cannot be read ({error.strerror})") from error
 
     return read
 
 
-def _within(data: bytes, limit: int) -> bytes:
-    if len(data) > limit:
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
         raise RefusedError(f"larger than {limit} bytes")
-    return data
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: Limits) -> Found:
@@ -174,7 +175,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, ratio: 
     with archive.open(info) as file:
         while chunk := file.read(_CHUNK):
             data += chunk
-            _within(data, limit)
+            _check_size(len(data), limit)
             if len(data) > max(2**20, ratio * info.compress_size):
                 raise RefusedError(f"grows more than {ratio} times; an archive bomb")
     return bytes(data)
