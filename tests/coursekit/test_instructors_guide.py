@@ -1,4 +1,4 @@
-"""Every command of the instructor's guide works, in its order, on a class of four."""
+"""The shell commands of the instructor's guide work, in their order, on a class of four."""
 
 import csv
 import os
