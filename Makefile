@@ -21,8 +21,9 @@ book: $(INSTALLED)
 	@$(BIN)/course book
 
 # The browser tests open the built site, and nbval reads the executed pages: so the book comes first.
+# A process for each core, each of which computes on one thread.
 test: book
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 exercises: $(INSTALLED)
 	@$(BIN)/course release

@@ -8,12 +8,17 @@ numbers, its name.
 * `close` compares numbers, `trajectory` does so step by step, `gradient` compares a gradient with
   central differences.
 * `shape`, `unpack` and `unchanged` check the form of an answer, `that` any other condition.
+* `seconds` measures how long a function computes.
+* `inside` runs a function beside the student's code, also where a grader keeps the two apart;
+  `state_dict`, `gradients` and `outputs` do so for PyTorch modules, `source` gives a function's
+  text.
 * `seed` makes the data of a check the same everywhere, until an instructor sets a secret.
 """
 
 from largemodels.check.comparison import close, shape, that, unchanged, unpack
 from largemodels.check.differences import gradient
 from largemodels.check.mistake import Mistake
+from largemodels.check.process import gradients, inside, outputs, seconds, source, state_dict
 from largemodels.check.session import seed, task, when_ready
 from largemodels.check.trajectory import trajectory
 
@@ -24,8 +29,14 @@ __all__ = [
     "Mistake",
     "close",
     "gradient",
+    "gradients",
+    "inside",
+    "outputs",
+    "seconds",
     "seed",
     "shape",
+    "source",
+    "state_dict",
     "task",
     "that",
     "trajectory",

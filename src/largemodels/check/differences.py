@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from largemodels.check.comparison import Slips, as_numbers, compare
+from largemodels.check.comparison import Slips, as_numbers, compare, must_be_defined
 from largemodels.check.session import seed
 
 # Near the cube root of the float64 precision, where the errors of truncation (step²) and of
@@ -69,6 +69,7 @@ def gradient(
             )
         upstream = np.ones(())
         actual = backward
+    must_be_defined(jacobian, name)
     axes = len(output_shape)
     slips = dict(slips or {})
     if axes:

@@ -8,6 +8,7 @@ ratings are made up by a generator with a fixed seed, and say so.
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,7 @@ def digits() -> Dataset:
         >>> digits().x_train.shape, digits().x_test.shape
         ((1437, 8, 8), (360, 8, 8))
     """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    data = load_digits()
-    x_train, x_test, y_train, y_test = train_test_split(
-        data.images.astype(np.uint8),
-        data.target.astype(np.uint8),
-        test_size=360,
-        random_state=0,
-        stratify=data.target,
-    )
+    x_train, x_test, y_train, y_test = (part.copy() for part in _digits())
     return Dataset(
         "digits",
         x_train,
@@ -53,6 +44,23 @@ def digits() -> Dataset:
         source="scikit-learn's handwritten digits, 8×8",
         class_names=tuple("0123456789"),
     )
+
+
+@functools.cache
+def _digits() -> list[np.ndarray]:
+    """Read and split the digits once: the file is text, and slow to read."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    data = load_digits()
+    parts: list[np.ndarray] = train_test_split(
+        data.images.astype(np.uint8),
+        data.target.astype(np.uint8),
+        test_size=360,
+        random_state=0,
+        stratify=data.target,
+    )
+    return parts
 
 
 def enlarged_digits(source: Source) -> Dataset:

@@ -39,6 +39,8 @@ class Assumption:
         >>> utilisation = Assumption(0.3, 0.4, 0.5, "share of peak", "guess", "2026-01-31")
         >>> round(utilisation.mean, 3)
         0.4
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
 
     low: float

@@ -43,7 +43,14 @@ class Compute:
         forward_flops: FLOPs of the forward pass.
         backward_flops: FLOPs of the backward pass.
         activations: numbers that the matrix products keep for the backward pass: their inputs.
-            A framework keeps more: inputs of norms and activations, masks of dropout.
+            A framework keeps more: inputs of norms and activations, gates, places of maxima.
+            PyTorch keeps 1 to 6 times as many for the reference models, about twice for most.
+
+    Example:
+        >>> linear(784, 128) + linear(128, 10)
+        Compute(parameters=101770, forward_flops=203264, backward_flops=406528, activations=912)
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
 
     parameters: int = 0
@@ -93,6 +100,8 @@ def linear(
         100480
         >>> linear(784, 128).training_flops
         602112
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     _check_sizes(in_features=in_features, out_features=out_features, rows=rows)
     forward = 2 * rows * in_features * out_features
@@ -146,6 +155,8 @@ def conv2d(
         156
         >>> conv2d(1, 6, 5, (28, 28), padding=2).forward_flops
         235200
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     _check_sizes(
         in_channels=in_channels,
@@ -212,6 +223,8 @@ def recurrent(
         99328
         >>> recurrent("lstm", 64, 128, steps=32, batch_size=16).forward_flops
         100663296
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     if cell not in GATES:
         raise ValueError(f"`cell` (={cell!r}) must be one of {', '.join(map(repr, GATES))}.")
@@ -244,6 +257,8 @@ def embedding(num_embeddings: int, embedding_dim: int) -> Compute:
     Example:
         >>> embedding(50257, 768).parameters
         38597376
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     _check_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
     return Compute(parameters=num_embeddings * embedding_dim)
@@ -263,6 +278,8 @@ def layer_norm(normalized_shape: int) -> Compute:
     Example:
         >>> layer_norm(768).parameters
         1536
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     _check_sizes(normalized_shape=normalized_shape)
     return Compute(parameters=2 * normalized_shape)
@@ -300,6 +317,8 @@ def attention(
     Example:
         >>> attention(768, 12, sequence_length=1024).forward_flops
         8053063680
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     _check_sizes(d_model=d_model, nhead=nhead, sequence_length=sequence_length)
     _check_sizes(batch_size=batch_size)
@@ -342,6 +361,8 @@ def transformer_layer(
     Example:
         >>> transformer_layer(768, 12, sequence_length=1024).parameters
         7087872
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     width = 4 * d_model if dim_feedforward is None else dim_feedforward
     _check_sizes(d_model=d_model, dim_feedforward=width)
@@ -372,6 +393,8 @@ def mlp(sizes: Sequence[int], *, batch_size: int = 1) -> Compute:
         101770
         >>> mlp([784, 128, 10]).training_flops
         409088
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     if len(sizes) < 2:
         raise ValueError(f"`sizes` (={list(sizes)}) must name an input and an output.")
@@ -399,6 +422,8 @@ def lenet(*, batch_size: int = 1, in_channels: int = 1, num_classes: int = 10) -
         61706
         >>> lenet().forward_flops
         833040
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     first = conv2d(
         in_channels, 6, 5, (28, 28), padding=2, batch_size=batch_size, input_gradient=False
@@ -452,6 +477,8 @@ def gpt(
         124439808
         >>> print(f"{gpt(50257, 2048, 12288, 96, 96).parameters / 1e9:.1f} billion")
         174.6 billion
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     length = context_length if sequence_length is None else sequence_length
     _check_sizes(num_layers=num_layers, sequence_length=length)
@@ -501,6 +528,8 @@ def training_flops(parameters: float, tokens: float) -> float:
         >>> step = gpt(50257, 2048, 12288, 96, 96)
         >>> print(f"{step.training_flops / 2048 * 300e9:.2e} FLOPs, counted exactly")
         3.23e+23 FLOPs, counted exactly
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_positive("parameters", parameters)
     check_positive("tokens", tokens)
@@ -531,6 +560,8 @@ def compute_optimal(flops: float, *, tokens_per_parameter: float) -> tuple[float
         >>> parameters, tokens = compute_optimal(5.88e23, tokens_per_parameter=20)
         >>> print(f"{parameters / 1e9:.0f} billion parameters, {tokens / 1e12:.1f} trillion tokens")
         70 billion parameters, 1.4 trillion tokens
+
+    Taught in: book/outlook/scaling_laws.md
     """
     check_positive("flops", flops)
     check_positive("tokens_per_parameter", tokens_per_parameter)

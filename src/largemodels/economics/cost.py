@@ -44,6 +44,8 @@ def gpu_hours(flops: Quantity, *, peak_flops: Quantity, utilisation: Quantity) -
     Example:
         >>> print(f"{gpu_hours(3.15e23, peak_flops=312e12, utilisation=0.45):,.0f} GPU-hours")
         623,219 GPU-hours
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_positive("flops", flops)
     check_positive("peak_flops", peak_flops)
@@ -70,6 +72,8 @@ def training_days(
     Example:
         >>> print(f"{training_days(3.15e23, gpus=1024, peak_flops=312e12, utilisation=0.45):.1f}")
         25.4
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_positive("gpus", gpus)
     return gpu_hours(flops, peak_flops=peak_flops, utilisation=utilisation) / (gpus * 24)
@@ -100,6 +104,8 @@ def training_cost(
     Example:
         >>> training_cost(3.6e18, peak_flops=1e15, utilisation=0.5, price_per_gpu_hour=3.0)
         6.0
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_not_negative("price_per_gpu_hour", price_per_gpu_hour)
     check_not_negative("overhead", overhead)
@@ -140,6 +146,8 @@ def decode_tokens_per_second(
         ...     flops_per_token=14e9, peak_bandwidth=1.4e12, peak_flops=312e12,
         ... )
         100.0
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_positive("weight_bytes", weight_bytes)
     check_not_negative("kv_cache_bytes", kv_cache_bytes)
@@ -172,6 +180,8 @@ def serving_cost_per_million_tokens(
         ...     price_per_gpu_hour=3.6, tokens_per_second=1000, utilisation=0.5
         ... )
         2.0
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_not_negative("price_per_gpu_hour", price_per_gpu_hour)
     check_positive("tokens_per_second", tokens_per_second)
@@ -199,6 +209,8 @@ def api_break_even_tokens(
     Example:
         >>> api_break_even_tokens(fixed_cost=3000, api_price_per_million=2.0) / 1e9
         1.5
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_not_negative("fixed_cost", fixed_cost)
     check_not_negative("api_price_per_million", api_price_per_million)
@@ -229,6 +241,8 @@ def rent_or_buy_break_even_hours(
         ...     purchase_price=30_000, own_cost_per_hour=0.5, rent_per_hour=3.0
         ... )
         12000.0
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_not_negative("purchase_price", purchase_price)
     check_not_negative("own_cost_per_hour", own_cost_per_hour)

@@ -29,6 +29,12 @@ class Memory:
         optimizer: the optimizer's states, and its float32 copy of the weights if there is one.
         activations: what the forward pass keeps for the backward pass.
         kv_cache: keys and values of the tokens so far, when serving a transformer.
+
+    Example:
+        >>> Memory(weights=2e9, gradients=2e9, optimizer=12e9).total
+        16000000000.0
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
 
     weights: float = 0
@@ -59,6 +65,8 @@ def weight_bytes(parameters: float, bits: float) -> float:
     Example:
         >>> [weight_bytes(7e9, bits) / 1e9 for bits in (16, 8, 4)]
         [14.0, 7.0, 3.5]
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_positive("parameters", parameters)
     check_positive("bits", bits)
@@ -104,6 +112,8 @@ def training_memory(
         2.8
         >>> training_memory(7.5e9, devices=64, zero_stage=3).total / 1e9
         1.875
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_positive("parameters", parameters)
     check_not_negative("activation_bytes", activation_bytes)
@@ -163,6 +173,8 @@ def transformer_activation_bytes(
         ... )
         >>> full / 1e9
         4.831838208
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     sizes = {"d_model": d_model, "nhead": nhead, "num_layers": num_layers}
     sizes |= {"sequence_length": sequence_length, "batch_size": batch_size}
@@ -207,6 +219,8 @@ def kv_cache_bytes(
     Example:
         >>> kv_cache_bytes(32, 32, 128, tokens=4096) / 1e9
         2.147483648
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     sizes = {"num_layers": num_layers, "num_key_value_heads": num_key_value_heads}
     sizes |= {"head_size": head_size, "tokens": tokens, "batch_size": batch_size, "bits": bits}
@@ -232,6 +246,8 @@ def serving_memory(parameters: float, *, bits: float = 16, kv_cache: float = 0) 
         >>> cache = kv_cache_bytes(32, 32, 128, tokens=4096, batch_size=8)
         >>> print(f"{serving_memory(6.7e9, kv_cache=cache).total / 1e9:.1f} GB")
         30.6 GB
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_not_negative("kv_cache", kv_cache)
     return Memory(weights=weight_bytes(parameters, bits), kv_cache=kv_cache)

@@ -66,6 +66,8 @@ def conv1d(
     Example:
         >>> conv1d(40, 64, 5, 99, stride=2, padding=2).parameters
         12864
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size}
     for name, size in {**sizes, "batch_size": batch_size, "stride": stride}.items():
@@ -106,6 +108,8 @@ def lstm_classifier(
     Example:
         >>> lstm_classifier(100, 8, 16, 2, sequence_length=5).parameters
         2498
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     return (
         embedding(num_embeddings, embedding_dim)
@@ -145,6 +149,8 @@ def seq2seq(
     Example:
         >>> seq2seq(10, 12, 8, 16, source_length=5, target_length=4).parameters
         3404
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     rows = batch_size * target_length
     scores = rows * source_length
@@ -200,6 +206,8 @@ def bert(
     Example:
         >>> bert(30522, 512, 768, 12, 12).parameters  # BERT base, without a head.
         108891648
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     length = context_length if sequence_length is None else sequence_length
     check_at_least("sequence_length", length, 1)
@@ -242,6 +250,8 @@ def bert_for_masked_lm(
         >>> encoder = bert(30522, 512, 768, 12, 12)
         >>> bert_for_masked_lm(encoder, 30522, 768, rows=512).parameters
         109514298
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     head = linear(d_model, num_embeddings, rows=rows)
     dense = linear(d_model, d_model, rows=rows) + layer_norm(d_model)
@@ -266,6 +276,8 @@ def bert_for_sequence_classification(
         >>> encoder = bert(30522, 512, 768, 12, 12)
         >>> bert_for_sequence_classification(encoder, 768, 2).parameters
         109483778
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     pooler = linear(d_model, d_model, rows=batch_size)
     return encoder + pooler + linear(d_model, num_classes, rows=batch_size)
@@ -289,6 +301,8 @@ def matrix_factorization(num_users: int, num_items: int, factors: int = 16) -> C
     Example:
         >>> matrix_factorization(943, 1682).parameters
         44625
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     biases = embedding(num_users, 1) + embedding(num_items, 1)
     return embedding(num_users, factors) + embedding(num_items, factors) + biases
@@ -317,6 +331,8 @@ def neural_recommender(
     Example:
         >>> neural_recommender(943, 1682).parameters
         63681
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     half = mlp_sizes[0] // 2
     total = Compute(
@@ -347,6 +363,8 @@ def speech_recognizer(
     Example:
         >>> speech_recognizer(40, 11, frames=99).parameters
         64203
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     steps = (frames - 1) // 2 + 1
     first = conv1d(
@@ -376,6 +394,8 @@ def reference_models() -> dict[str, Compute]:
         MLP    101,770     409,088
         CNN     93,322  16,376,064
         LeNet   61,706   2,263,920
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     encoder = bert(8000, 128, 128, 4, 4)
     return {

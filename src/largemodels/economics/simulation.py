@@ -40,6 +40,8 @@ def sample(assumption: Assumption, size: int, rng: np.random.Generator) -> np.nd
         >>> price = Assumption(2.0, 3.0, 4.0, "USD per GPU-hour", "guess", "2026-01-31")
         >>> sample(price, 3, np.random.default_rng(0)).round(2)
         array([3.15, 2.73, 2.29])
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_at_least("size", size, 1)
     if assumption.distribution == "lognormal":
@@ -56,6 +58,13 @@ class Simulation:
     Args:
         values: one result for each sample. Shape (size,).
         inputs: the drawn values of each assumption, by name. Shape (size,) each.
+
+    Example:
+        >>> result = Simulation(np.array([1.0, 2.0, 3.0]), {"x": np.array([1.0, 2.0, 3.0])})
+        >>> result.mean, result.quantiles([0.5])
+        (2.0, {0.5: 2.0})
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
 
     values: np.ndarray
@@ -123,6 +132,8 @@ def simulate(
         ... )
         >>> {share: round(value, -2) for share, value in simulation.quantiles().items()}
         {0.05: 1400.0, 0.5: 3000.0, 0.95: 6100.0}
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     _check_any(assumptions)
     check_at_least("size", size, 2)
@@ -147,6 +158,12 @@ class Sensitivity:
         name: the assumption.
         at_low: the result with this assumption at its low value, the others at their modes.
         at_high: the same at its high value.
+
+    Example:
+        >>> Sensitivity("price", at_low=3.0, at_high=1.0).swing
+        2.0
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
 
     name: str
@@ -190,6 +207,8 @@ def tornado(model: Model, assumptions: Mapping[str, Assumption]) -> list[Sensiti
         ...     print(f"{bar.name:6} {bar.at_low:6.0f} {bar.at_high:6.0f}")
         hours    1500   6000
         price    2000   4000
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     _check_any(assumptions)
     modes = {name: assumption.mode for name, assumption in assumptions.items()}

@@ -52,6 +52,8 @@ def contribution_margin(price: Quantity, variable_cost: Quantity) -> Quantity:
     Example:
         >>> contribution_margin(20.0, 8.0)
         12.0
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_not_negative("price", price)
     check_not_negative("variable_cost", variable_cost)
@@ -73,6 +75,8 @@ def customer_acquisition_cost(spending: Quantity, new_customers: Quantity) -> Qu
     Example:
         >>> customer_acquisition_cost(30_000.0, 200)
         150.0
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_not_negative("spending", spending)
     check_positive("new_customers", new_customers)
@@ -106,6 +110,8 @@ def simple_lifetime_value(margin: Quantity, churn: Quantity) -> Quantity:
     Example:
         >>> simple_lifetime_value(12.0, 0.05)
         240.0
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_finite("margin", margin)
     check_share("churn", churn)
@@ -146,6 +152,8 @@ def lifetime_value(
         202.0
         >>> round(lifetime_value(12.0, 0.05, 0.01, horizon=24), 2)
         155.55
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_finite("margin", margin)
     check_share("churn", churn, zero=True)
@@ -190,6 +198,8 @@ def lifetime_value_from_survival(
     Example:
         >>> lifetime_value_from_survival(10.0, np.array([1.0, 0.6, 0.5]))
         21.0
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_finite("margin", margin)
     check_not_negative("discount_rate", discount_rate)
@@ -229,6 +239,8 @@ def payback_period(acquisition_cost: Quantity, margin: Quantity, churn: Quantity
         19.1
         >>> payback_period(300.0, 12.0, churn=0.05)
         inf
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_not_negative("acquisition_cost", acquisition_cost)
     check_finite("margin", margin)
@@ -279,6 +291,8 @@ def runway(
         10.0
         >>> round(runway(500_000.0, revenue=10_000.0, costs=60_000.0, revenue_growth=0.1), 1)
         11.8
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_not_negative("cash", cash)
     check_not_negative("revenue", revenue)
@@ -318,6 +332,8 @@ def break_even_customers(fixed_costs: Quantity, margin: Quantity) -> Quantity:
     Example:
         >>> break_even_customers(60_000.0, 12.0)
         5000.0
+
+    Taught in: book/startup_strategy/unit_economics.md
     """
     check_not_negative("fixed_costs", fixed_costs)
     check_finite("margin", margin)

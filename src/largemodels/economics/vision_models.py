@@ -50,6 +50,8 @@ def batch_norm(num_features: int) -> Compute:
     Example:
         >>> batch_norm(16).parameters
         32
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     check_at_least("num_features", num_features, 1)
     return Compute(parameters=2 * num_features)
@@ -87,6 +89,8 @@ def conv_transpose2d(
     Example:
         >>> conv_transpose2d(64, 1, 4, (14, 14)).forward_flops
         401408
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size}
     sizes |= {"height": input_size[0], "width": input_size[1], "batch_size": batch_size}
@@ -128,6 +132,8 @@ def cnn(
     Example:
         >>> cnn().parameters
         93322
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     inputs, *size = image_shape
     total = Compute()
@@ -173,6 +179,8 @@ def resnet(
         269722
         >>> round(resnet().forward_flops / 1e6)
         81
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     if depth < 8 or depth % 6 != 2:
         raise ValueError(f"`depth` (={depth}) must be 6 n + 2 with n of at least 1.")
@@ -212,6 +220,8 @@ def inception_net(
     Example:
         >>> inception_net().parameters
         101962
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     total = conv2d(
         in_channels, 32, 3, image_size, padding=1, batch_size=batch_size, input_gradient=False
@@ -254,6 +264,8 @@ def generator(
     Example:
         >>> generator().parameters
         218128
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     return mlp([latent_dim, hidden, features], batch_size=batch_size)
 
@@ -272,6 +284,8 @@ def discriminator(features: int = 784, hidden: int = 256, *, batch_size: int = 1
     Example:
         >>> discriminator().parameters
         201217
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     return mlp([features, hidden, 1], batch_size=batch_size)
 
@@ -293,6 +307,8 @@ def dcgan_generator(
     Example:
         >>> dcgan_generator().parameters
         533889
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     first = conv_transpose2d(
         latent_dim, 2 * filters, 7, (1, 1), batch_size=batch_size, bias=False, input_gradient=False
@@ -316,6 +332,8 @@ def dcgan_discriminator(channels: int = 1, filters: int = 64, *, batch_size: int
     Example:
         >>> dcgan_discriminator().parameters
         138689
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     first = conv2d(
         channels, filters, 4, (28, 28), stride=2, padding=1, batch_size=batch_size,
@@ -351,6 +369,8 @@ def grid_detector(
     Example:
         >>> grid_detector(3, image_size=(64, 64)).parameters
         61208
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     sizes = [in_channels, *channels]
     layers = [(a, b, 3, 2) for a, b in zip(sizes, channels, strict=False)]
@@ -386,6 +406,8 @@ def face_embedding(
     Example:
         >>> face_embedding(16, 1, image_size=(64, 64)).parameters
         24448
+
+    Taught in: book/concepts/compute_data_algorithms.md
     """
     sizes = [in_channels, *channels]
     layers = [

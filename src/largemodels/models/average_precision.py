@@ -1,7 +1,4 @@
-"""The measure of object detection: mean average precision.
-
-Taught in: book/case_studies/object_detection.md
-"""
+"""The measure of object detection: mean average precision."""
 
 from __future__ import annotations
 
@@ -42,6 +39,8 @@ def average_precision(hits: np.ndarray, scores: np.ndarray, objects: int) -> flo
         >>> hits, scores = np.array([True, False, True]), np.array([0.9, 0.8, 0.7])
         >>> average_precision(hits, scores, objects=2)  # 1/2 · 1 + 1/2 · 2/3.
         0.8333333333333333
+
+    Taught in: book/case_studies/object_detection.md
     """
     hits, scores = np.asarray(hits, dtype=bool), np.asarray(scores)
     if scores.shape != hits.shape:
@@ -83,6 +82,8 @@ def mean_average_precision(
         >>> found = Detections(truth[0][:1], np.array([0.9]), np.array([0]))
         >>> mean_average_precision([found], [truth])  # 1 for class 0, 0 for class 1.
         0.5
+
+    Taught in: book/case_studies/object_detection.md
     """
     if len(detections) != len(truths):
         raise ValueError(

@@ -9,8 +9,6 @@ image into cells of `stride` × `stride` pixels and gives 5 + K numbers for each
 | tx, ty      | the way from the centre of the cell to that of the box, in cells          |
 | tw, th      | logarithms of width and height of the box, in cells                       |
 | c₁ … c_K    | logits of the classes                                                     |
-
-Taught in: book/case_studies/object_detection.md
 """
 
 from __future__ import annotations
@@ -30,6 +28,13 @@ class Detections(NamedTuple):
         boxes: in pixels, shape (N, 4).
         scores: the probabilities that there is an object of that class, shape (N,).
         classes: counted from 0, shape (N,).
+
+    Example:
+        >>> found = Detections(np.array([[0, 0, 4, 4]]), np.array([0.9]), np.array([2]))
+        >>> found.scores, found.classes
+        (array([0.9]), array([2]))
+
+    Taught in: book/case_studies/object_detection.md
     """
 
     boxes: np.ndarray
@@ -60,6 +65,8 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     Example:
         >>> box_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [5, 5, 6, 6]]).round(3)  # 2 / 6 pixels.
         array([[0.333, 0.   ]])
+
+    Taught in: book/case_studies/object_detection.md
     """
     a, b = _check_boxes("a", a), _check_boxes("b", b)
     corner = np.maximum(a[:, None, :2], b[:, :2])  # (N, 1, 2), (M, 2) -> (N, M, 2)
@@ -97,6 +104,8 @@ def non_maximum_suppression(
         >>> boxes = [[0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 30, 30]]
         >>> non_maximum_suppression(boxes, [0.8, 0.9, 0.7])
         array([1, 2])
+
+    Taught in: book/case_studies/object_detection.md
     """
     boxes, scores = _check_boxes("boxes", boxes), np.asarray(scores)
     if scores.shape != boxes.shape[:1]:
@@ -147,6 +156,8 @@ def encode_boxes(
         array([ 1.   , -0.5  ,  0.   ,  0.693,  0.   ,  2.   ], dtype=float32)
         >>> int(cells[..., 0].sum())
         1
+
+    Taught in: book/case_studies/object_detection.md
     """
     boxes, classes = _check_boxes("boxes", boxes), np.asarray(classes)
     if classes.shape != boxes.shape[:1]:
@@ -198,6 +209,8 @@ def detect(
         >>> boxes, scores, classes = detect(outputs, stride=8)
         >>> boxes.round(3), scores.round(3), classes
         (array([[ 8.,  0., 24.,  8.]]), array([1.]), array([1]))
+
+    Taught in: book/case_studies/object_detection.md
     """
     cells = np.asarray(outputs, dtype=np.float64)
     if cells.ndim != 3 or cells.shape[-1] < 6:

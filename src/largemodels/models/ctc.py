@@ -1,8 +1,6 @@
 """From the outputs of a speech model to text: decoding of connectionist temporal classification.
 
 Class 0 is the blank, as it is for the losses of PyTorch and Keras.
-
-Taught in: book/case_studies/speech_recognition.md
 """
 
 from __future__ import annotations
@@ -26,6 +24,9 @@ def collapse(path: ArrayLike) -> list[int]:
     Args:
         path: the class of each frame, integers, shape (T,).
 
+    Raises:
+        ValueError: if the path has not one axis.
+
     Source:
         Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification", ICML
         2006, section 3.1, the map B.
@@ -33,6 +34,8 @@ def collapse(path: ArrayLike) -> list[int]:
     Example:
         >>> collapse([0, 3, 3, 0, 3, 1, 1, 0])
         [3, 3, 1]
+
+    Taught in: book/case_studies/speech_recognition.md
     """
     path = np.asarray(path)
     if path.ndim != 1:
@@ -60,6 +63,8 @@ def greedy_decode(logits: ArrayLike) -> list[list[int]]:
         >>> logits = np.log([[[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5]]])
         >>> greedy_decode(logits)
         [[1, 2]]
+
+    Taught in: book/case_studies/speech_recognition.md
     """
     logits = np.asarray(logits)
     if logits.ndim != 3:
@@ -95,6 +100,8 @@ def prefix_beam_search(log_probabilities: ArrayLike, beams: int = 10) -> tuple[l
         >>> text, log_probability = prefix_beam_search(np.log(p))
         >>> text, round(float(np.exp(log_probability)), 2)
         ([1], 0.64)
+
+    Taught in: book/case_studies/speech_recognition.md
     """
     rows = np.asarray(log_probabilities, dtype=np.float64)
     if rows.ndim != 2:
@@ -153,6 +160,8 @@ def word_error_rate(
         >>> said, heard = "the cat sat down".split(), "the bat sat".split()
         >>> word_error_rate([said], [heard])  # One word is wrong, one is missing.
         0.5
+
+    Taught in: book/case_studies/speech_recognition.md
     """
     if len(references) != len(hypotheses):
         raise ValueError(

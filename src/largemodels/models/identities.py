@@ -1,7 +1,4 @@
-"""Batches and pairs of pictures of people, for face recognition.
-
-Taught in: book/case_studies/face_recognition.md
-"""
+"""Batches and pairs of pictures of people, for face recognition."""
 
 from __future__ import annotations
 
@@ -43,6 +40,8 @@ def identity_batches(
         [9 9]
         [7 7]
         [8 8]
+
+    Taught in: book/case_studies/face_recognition.md
     """
     names, inverse, counts = np.unique(identities, return_inverse=True, return_counts=True)
     if not 1 <= people <= len(names):
@@ -95,6 +94,8 @@ def verification_pairs(
         (array([ True, False, False]), array([-0.63, -1.41, -0.89]))
         >>> float(roc_auc_score(same, similarity))
         1.0
+
+    Taught in: book/case_studies/face_recognition.md
     """
     embeddings, identities = np.asarray(embeddings, dtype=np.float64), np.asarray(identities)
     if embeddings.ndim != 2:

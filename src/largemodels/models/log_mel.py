@@ -1,7 +1,4 @@
-"""Sound as a picture: the log-mel spectrogram, the input of most speech models.
-
-Taught in: book/case_studies/speech_recognition.md
-"""
+"""Sound as a picture: the log-mel spectrogram, the input of most speech models."""
 
 from __future__ import annotations
 
@@ -44,6 +41,8 @@ def mel_filterbank(n_mels: int, n_fft: int, sample_rate: float) -> np.ndarray:
                [0.  , 0.87],
                [0.  , 0.38],
                [0.  , 0.  ]])
+
+    Taught in: book/case_studies/speech_recognition.md
     """
     if n_mels < 1 or n_fft < 1:
         raise ValueError(f"`n_mels` (={n_mels}) and `n_fft` (={n_fft}) must be at least 1.")
@@ -99,6 +98,8 @@ def log_mel_spectrogram(
         >>> spectrogram = log_mel_spectrogram(tone, 8000, n_mels=20)
         >>> spectrogram.shape, int(spectrogram.mean(axis=0).argmax())
         ((98, 20), 4)
+
+    Taught in: book/case_studies/speech_recognition.md
     """
     signal = np.asarray(signal, dtype=np.float32)
     n_fft, step = round(window * sample_rate), round(hop * sample_rate)

@@ -1,7 +1,4 @@
-"""Masks for training on text without labels: hide some tokens, and predict them.
-
-Taught in: book/case_studies/bert.md
-"""
+"""Masks for training on text without labels: hide some tokens, and predict them."""
 
 from __future__ import annotations
 
@@ -64,6 +61,8 @@ def mask_tokens(
         array([[1, 1, 7, 1, 0, 0]])
         >>> targets
         array([[   5,    6, -100,    8, -100, -100]])
+
+    Taught in: book/case_studies/bert.md
     """
     if not 0 < share <= 1:
         raise ValueError(f"`share` (={share}) must be above 0 and at most 1.")

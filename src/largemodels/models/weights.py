@@ -1,4 +1,4 @@
-"""Move weights from a scratch model to its PyTorch twin, and from either to the Keras twin.
+"""Move weights between a scratch model, its PyTorch twin and its Keras twin.
 
 PyTorch and scratch name their arrays alike. Keras names them otherwise, and lays some out
 differently:
@@ -33,8 +33,6 @@ its reset gate stands between them, if the Keras layer has `reset_after=True`, a
 
 An image is (N, C, H, W) in scratch and PyTorch, and (N, H, W, C) in Keras. So a flattened image
 has another order there, and the linear layer that follows needs its columns in that order.
-
-Taught in: book/algorithms/backpropagation.md
 """
 
 from __future__ import annotations
@@ -52,7 +50,7 @@ if TYPE_CHECKING:
     import keras
     from torch import nn
 
-__all__ = ["copy_to_keras", "copy_to_pytorch", "keras_arrays"]
+__all__ = ["copy_from_keras", "copy_to_keras", "copy_to_pytorch", "copy_to_scratch", "keras_arrays"]
 
 # The arrays of one layer, by the last part of their names.
 Arrays = dict[str, np.ndarray]
@@ -82,6 +80,8 @@ def copy_to_pytorch(scratch_model: Layer, torch_model: nn.Module) -> None:
         >>> x = np.ones((1, 3), dtype=np.float32)
         >>> np.allclose(scratch_model(x), torch_model(torch.from_numpy(x)).detach(), atol=1e-5)
         True
+
+    Taught in: book/tools/frameworks_side_by_side.md
     """
     import torch
 
@@ -95,6 +95,32 @@ def copy_to_pytorch(scratch_model: Layer, torch_model: nn.Module) -> None:
     for name, array in state_dict.items():
         check_shape(name, array, shapes[name])
     torch_model.load_state_dict({name: torch.from_numpy(a) for name, a in state_dict.items()})
+
+
+def copy_to_scratch(torch_model: nn.Module, scratch_model: Layer) -> None:
+    """Copy all parameters and buffers of a PyTorch model to its scratch twin.
+
+    Args:
+        torch_model: the model to copy from; it stays as it is.
+        scratch_model: the model to copy to; it keeps its dtype.
+
+    Raises:
+        ValueError: if the models differ in the names or the shapes of their parameters.
+
+    Example:
+        >>> import torch
+        >>> from largemodels.models import pytorch
+        >>> from largemodels.scratch import MLP
+        >>> torch_model, scratch_model = pytorch.MLP([3, 4, 2]), MLP([3, 4, 2])
+        >>> copy_to_scratch(torch_model, scratch_model)
+        >>> x = np.ones((1, 3), dtype=np.float32)
+        >>> np.allclose(scratch_model(x), torch_model(torch.from_numpy(x)).detach(), atol=1e-5)
+        True
+
+    Taught in: book/tools/frameworks_side_by_side.md
+    """
+    state_dict = torch_model.state_dict()
+    scratch_model.load_state_dict({name: t.cpu().numpy() for name, t in state_dict.items()})
 
 
 def copy_to_keras(model: Layer | nn.Module, keras_model: keras.Model) -> None:
@@ -117,15 +143,60 @@ def copy_to_keras(model: Layer | nn.Module, keras_model: keras.Model) -> None:
         >>> x = np.ones((1, 3), dtype=np.float32)
         >>> np.allclose(scratch_model(x), keras_model(x), atol=1e-5)
         True
+
+    Taught in: book/tools/frameworks_side_by_side.md
     """
+    keras_model.set_weights(keras_arrays(_arrays(model), keras_model))
+
+
+def copy_from_keras(keras_model: keras.Model, model: Layer | nn.Module) -> None:
+    """Copy all parameters and running statistics of a Keras model to its scratch or PyTorch twin.
+
+    The way back of `copy_to_keras`. Keras has the sum of the two biases of an LSTM or RNN: one of
+    them gets it, the other one zeros.
+
+    Args:
+        keras_model: the model to copy from; it stays as it is.
+        model: the scratch or PyTorch model to copy to; it keeps its device and its dtype.
+
+    Raises:
+        ValueError: if the models differ in the number, the kind or the shapes of their layers.
+
+    Example:
+        >>> from largemodels.models import keras
+        >>> from largemodels.scratch import MLP
+        >>> keras_model, scratch_model = keras.MLP([3, 4, 2]), MLP([3, 4, 2])
+        >>> copy_from_keras(keras_model, scratch_model)
+        >>> x = np.ones((1, 3), dtype=np.float32)
+        >>> np.allclose(scratch_model(x), keras_model(x), atol=1e-5)
+        True
+
+    Taught in: book/tools/frameworks_side_by_side.md
+    """
+    arrays = _arrays(model)
+    # Each number gets the number of its place, and `keras_arrays` shows where in Keras it goes.
+    places, total = {}, 1
+    for name, array in arrays.items():
+        places[name] = np.arange(total, total + array.size).reshape(array.shape)
+        total += array.size
+    for name in _summed_biases(arrays):
+        places[name][...] = 0  # So that the sum of both names the place of the other one.
+    numbers = np.zeros(total)
+    for place, weight in zip(
+        keras_arrays(places, keras_model), keras_model.get_weights(), strict=True
+    ):
+        numbers[place] = weight
+    state_dict = {
+        name: arrays[name] if name.endswith("num_batches_tracked") else numbers[place]
+        for name, place in places.items()
+    }
     if isinstance(model, Layer):
-        arrays = model.state_dict()
+        model.load_state_dict(state_dict)
     else:
-        # A weight that two layers share counts once, where it stands first.
-        once = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
-        state_dict = model.state_dict()
-        arrays = {name: state_dict[name].cpu().numpy() for name in state_dict if name in once}
-    keras_model.set_weights(keras_arrays(arrays, keras_model))
+        import torch
+
+        tensors = {name: torch.from_numpy(np.asarray(a)) for name, a in state_dict.items()}
+        model.load_state_dict(tensors, strict=False)  # A shared weight has a second name.
 
 
 def keras_arrays(
@@ -160,6 +231,8 @@ def keras_arrays(
         >>> state_dict = {"0.weight": np.zeros((16, 3, 5, 5)), "0.bias": np.zeros(16)}
         >>> [array.shape for array in keras_arrays(state_dict, twin)]
         [(5, 5, 3, 16), (16,)]
+
+    Taught in: book/tools/frameworks_side_by_side.md
     """
     modules = _modules(state_dict)
     layers = list(_layers(keras_model))
@@ -188,6 +261,28 @@ def keras_arrays(
                 array = array.transpose(1, 2, 0, 3).reshape(weight.shape)
             arrays[id(weight)] = array
     return [arrays[id(weight)] for weight in keras_model.weights]
+
+
+def _arrays(model: Layer | nn.Module) -> Arrays:
+    """Return the parameters and buffers of a model, each once, in the order of the layers."""
+    if isinstance(model, Layer):
+        return model.state_dict()
+    # A weight that two layers share counts once, where it stands first.
+    once = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    state_dict = model.state_dict()
+    return {name: state_dict[name].cpu().numpy() for name in state_dict if name in once}
+
+
+def _summed_biases(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of the biases that Keras adds to another one: b_hh of an RNN or LSTM."""
+    found = []
+    for name in arrays:
+        weight = name.replace("bias_hh", "weight_hh")
+        if weight != name and weight in arrays:
+            rows, columns = arrays[weight].shape
+            if rows != 3 * columns:  # A GRU, with three gates, keeps them apart.
+                found.append(name)
+    return found
 
 
 def _modules(state_dict: Mapping[str, np.ndarray]) -> dict[str, Arrays]:

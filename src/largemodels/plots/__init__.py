@@ -20,6 +20,9 @@ alternative text, caption and label; MyST-NB numbers it, and ``{numref}`` refers
 
     {numref}`fig-learning-curve` shows ...
 
+Where one picture is not enough, `slider` draws one for each choice of a reader: the last line of
+its cell, with the same `figure` block; the words of each frame come from its `alt`.
+
 The functions here return a :class:`matplotlib.figure.Figure` that pyplot does not know, so a
 notebook shows it once. Own figures made with ``plt.subplots`` get the same look; their colors come
 from ``plots.PALETTE``, as in ``color=plots.PALETTE["green"].light``. Only the colors of the style
@@ -32,14 +35,17 @@ from largemodels.plots.figures import (
     learning_curves,
     weight_images,
 )
+from largemodels.plots.interactive import Slider, slider
 from largemodels.plots.style import PALETTE, figure, to_svg, use_style
 
 __all__ = [
     "PALETTE",
+    "Slider",
     "confusion_matrix",
     "figure",
     "image_grid",
     "learning_curves",
+    "slider",
     "to_svg",
     "use_style",
     "weight_images",

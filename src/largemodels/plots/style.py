@@ -172,6 +172,8 @@ def _ipython_shell() -> Any:
     return get_ipython()
 
 
+# The color attributes of a shape, such as ` fill="#1f2933"`.
+_COLORS = re.compile(r' (?:fill|stroke)="#[0-9a-f]{6}"')
 # One declaration of a style attribute, such as `fill: #1f2933`.
 _PAINT = re.compile(r"(?P<property>fill|stroke):\s*(?P<value>#[0-9a-f]{6})\s*(?:;\s*|$)")
 
@@ -197,6 +199,8 @@ def _switching(svg: str) -> str:
         return " ".join(attributes)
 
     svg = re.sub(r'style="([^"]*)"', to_attributes, svg)
+    # A rule does not reach the shape of a marker where it is used: there it inherits its colors.
+    svg = re.sub(r'<path id="[^>]*>', lambda shape: _COLORS.sub("", shape[0]), svg)
     dark = "".join(
         f'.largemodels-figure [{paint}="{light}"]{{{paint}:{dark}}}'
         for light, dark in _SWITCHED.items()

@@ -1,7 +1,4 @@
-"""Activation functions: what bends the straight lines of a network.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""Activation functions: what bends the straight lines of a network."""
 
 from __future__ import annotations
 
@@ -38,6 +35,8 @@ def identity(x: np.ndarray) -> np.ndarray:
     Example:
         >>> identity(np.array([-1.0, 2.0]))
         array([-1.,  2.])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     return x
 
@@ -53,6 +52,8 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     Example:
         >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
         array([0. , 0.5, 1. ])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     # exp never sees a positive number, so it cannot overflow: the first form of the formula
     # serves x ≥ 0, the second one x < 0.
@@ -71,6 +72,8 @@ def tanh(x: np.ndarray) -> np.ndarray:
     Example:
         >>> tanh(np.array([-1000.0, 0.0, 1000.0]))
         array([-1.,  0.,  1.])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     return np.tanh(x)
 
@@ -89,6 +92,8 @@ def relu(x: np.ndarray) -> np.ndarray:
     Example:
         >>> relu(np.array([-1.0, 0.0, 2.0]))
         array([0., 0., 2.])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     return np.maximum(x, 0)
 
@@ -109,6 +114,8 @@ def leaky_relu(x: np.ndarray, negative_slope: float = 0.01) -> np.ndarray:
     Example:
         >>> leaky_relu(np.array([-1.0, 0.0, 2.0]), negative_slope=0.1)
         array([-0.1,  0. ,  2. ])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     return np.where(x > 0, x, negative_slope * x)
 
@@ -125,6 +132,8 @@ def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     Example:
         >>> softmax(np.array([1000.0, 1000.0, -1000.0]))
         array([0.5, 0.5, 0. ])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     # A common shift of all scores cancels in the fraction. With the largest score at 0, exp
     # cannot overflow.
@@ -144,6 +153,8 @@ def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     Example:
         >>> log_softmax(np.array([1000.0, 0.0]))
         array([    0., -1000.])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
@@ -154,9 +165,14 @@ class Identity(Layer):
 
     y = x,  ∂L/∂x = ∂L/∂y
 
+    Shape:
+        any -> the same
+
     Example:
         >>> Identity()(np.array([-1.0, 2.0]))
         array([-1.,  2.])
+
+    Taught in: book/math/neurons_and_activations.md
     """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -175,12 +191,17 @@ class Sigmoid(Layer):
 
     y = σ(x),  ∂L/∂x = ∂L/∂y · y (1 − y)
 
+    Shape:
+        any -> the same
+
     Example:
         >>> layer = Sigmoid()
         >>> layer(np.array([0.0]))
         array([0.5])
         >>> layer.backward(np.array([1.0]))
         array([0.25])
+
+    Taught in: book/math/neurons_and_activations.md
     """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -201,12 +222,17 @@ class Tanh(Layer):
 
     y = tanh(x),  ∂L/∂x = ∂L/∂y · (1 − y²)
 
+    Shape:
+        any -> the same
+
     Example:
         >>> layer = Tanh()
         >>> layer(np.array([0.0]))
         array([0.])
         >>> layer.backward(np.array([1.0]))
         array([1.])
+
+    Taught in: book/math/neurons_and_activations.md
     """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -229,12 +255,17 @@ class ReLU(Layer):
 
     At x = 0 there is no derivative; the layer takes 0, as PyTorch does.
 
+    Shape:
+        any -> the same
+
     Example:
         >>> layer = ReLU()
         >>> layer(np.array([-1.0, 2.0]))
         array([0., 2.])
         >>> layer.backward(np.array([5.0, 5.0]))
         array([0., 5.])
+
+    Taught in: book/math/neurons_and_activations.md
     """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -257,12 +288,17 @@ class LeakyReLU(Layer):
     Args:
         negative_slope: α.
 
+    Shape:
+        any -> the same
+
     Example:
         >>> layer = LeakyReLU(negative_slope=0.1)
         >>> layer(np.array([-1.0, 2.0]))
         array([-0.1,  2. ])
         >>> layer.backward(np.array([5.0, 5.0]))
         array([0.5, 5. ])
+
+    Taught in: book/math/neurons_and_activations.md
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
@@ -294,12 +330,17 @@ class Softmax(Layer):
     Args:
         axis: the axis of the classes; PyTorch calls it `dim`.
 
+    Shape:
+        any -> the same
+
     Example:
         >>> layer = Softmax()
         >>> layer(np.array([0.0, 0.0]))
         array([0.5, 0.5])
         >>> layer.backward(np.array([1.0, 0.0]))
         array([ 0.25, -0.25])
+
+    Taught in: book/math/neurons_and_activations.md
     """
 
     def __init__(self, axis: int = -1) -> None:
@@ -330,12 +371,17 @@ class LogSoftmax(Layer):
     Args:
         axis: the axis of the classes; PyTorch calls it `dim`.
 
+    Shape:
+        any -> the same
+
     Example:
         >>> layer = LogSoftmax()
         >>> layer(np.array([1000.0, 0.0]))
         array([    0., -1000.])
         >>> layer.backward(np.array([0.0, 1.0]))
         array([-1.,  1.])
+
+    Taught in: book/math/neurons_and_activations.md
     """
 
     def __init__(self, axis: int = -1) -> None:

@@ -1,8 +1,6 @@
 """Optimizers with a step size of its own for every number: Adagrad, RMSprop and AdamW.
 
 Adam, which AdamW extends, is in `optimizers`.
-
-Taught in: book/math/optimization.md
 """
 
 from __future__ import annotations
@@ -42,6 +40,8 @@ class Adagrad(Optimizer):
         ...     optimizer.step()
         >>> weight.data  # −3 / 3 − 4 / √(3² + 4²)
         array([-1.8])
+
+    Taught in: book/math/gradient_descent_to_adam.md
     """
 
     remembers = ("squares",)
@@ -84,6 +84,8 @@ class RMSprop(Optimizer):
         >>> optimizer.step()
         >>> weight.data.round(4)  # 1 − 0.1 · g / √(0.25 g²)
         array([0.8])
+
+    Taught in: book/math/gradient_descent_to_adam.md
     """
 
     remembers = ("v",)
@@ -138,6 +140,8 @@ class AdamW(Adam):
         >>> optimizer.step()
         >>> weight.data.round(4)  # 1 − 0.1 · 0.5 · 1, and the second one a step of Adam further.
         array([0.95, 0.85])
+
+    Taught in: book/math/gradient_descent_to_adam.md
     """
 
     def __init__(

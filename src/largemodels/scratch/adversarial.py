@@ -1,7 +1,4 @@
-"""The losses of a generative adversarial network: one judges, the other deceives.
-
-Taught in: book/algorithms/generative_adversarial_networks.md
-"""
+"""The losses of a generative adversarial network: one judges, the other deceives."""
 
 from __future__ import annotations
 
@@ -22,6 +19,9 @@ class DiscriminatorLoss(Differentiable):
     A step with this loss changes the discriminator only: give the optimizer its parameters, and
     let the gradient end at the fake samples.
 
+    Shape:
+        real logits of any shape, fake logits of any shape -> one number
+
     Raises:
         ValueError: if there are no real or no fake samples.
 
@@ -35,6 +35,8 @@ class DiscriminatorLoss(Differentiable):
         1.3863
         >>> loss.backward()
         (array([-0.25, -0.25]), array([0.25, 0.25]))
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def forward(self, real_logits: np.ndarray, fake_logits: np.ndarray) -> float:
@@ -69,6 +71,9 @@ class GeneratorLoss(Differentiable):
     Args:
         saturating: whether to take the loss of the two-player game as it is.
 
+    Shape:
+        fake logits of any shape -> one number
+
     Raises:
         ValueError: if there are no fake samples.
 
@@ -81,6 +86,8 @@ class GeneratorLoss(Differentiable):
         ...     print(round(loss(np.array([-5.0])), 4), loss.backward().round(4))
         5.0067 [-0.9933]
         -0.0067 [-0.0067]
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(self, saturating: bool = False) -> None:

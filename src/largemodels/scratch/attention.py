@@ -1,7 +1,4 @@
-"""Attention: each position looks at all others, and takes from each what it needs.
-
-Taught in: book/algorithms/attention_and_transformers.md
-"""
+"""Attention: each position looks at all others, and takes from each what it needs."""
 
 from __future__ import annotations
 
@@ -60,6 +57,8 @@ class ScaledDotProductAttention(Layer):
         >>> grad_value
         array([[0.26470588, 0.        ],
                [0.73529412, 0.        ]])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(self, dropout: float = 0.0, *, rng: np.random.Generator | None = None) -> None:
@@ -126,7 +125,7 @@ def scaled_dot_product_attention(
 ) -> np.ndarray:
     """Compare each query with all keys, and mix the values by how well their keys fit.
 
-    softmax(Q Kᵀ / √E) V,  the softmax over the keys that a query may look at
+    Y = softmax(Q Kᵀ / √E) V,  the softmax over the keys that a query may look at
 
     The function of `ScaledDotProductAttention`, which has the backward pass and the weights. Equal
     to `torch.nn.functional.scaled_dot_product_attention` with a boolean mask.
@@ -158,6 +157,8 @@ def scaled_dot_product_attention(
         array([[0.],
                [3.],
                [6.]])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     return ScaledDotProductAttention()(query, key, value, attn_mask, is_causal)
 
@@ -217,6 +218,8 @@ class MultiHeadAttention(Layer):
         >>> grad_x = sum(layer.backward(np.ones((1, 4, 6))))
         >>> grad_x.shape
         (1, 4, 6)
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(

@@ -3,8 +3,6 @@
 Each operation on tensors records its inputs, and for each input a rule: how ∂L/∂input follows from
 ∂L/∂output. `backward` walks through this record in reverse and applies the chain rule. The
 functions that are not operators or methods are in `largemodels.scratch.autograd_functions`.
-
-Taught in: book/algorithms/automatic_differentiation.md
 """
 
 from __future__ import annotations
@@ -38,6 +36,8 @@ def no_grad() -> Iterator[None]:
         ...     weight -= 0.5  # Inside of the block, this changes the weight in place.
         >>> weight
         tensor([0.5, 1.5], requires_grad=True)
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     token = _recording.set(False)
     try:
@@ -83,6 +83,8 @@ class Tensor:
         >>> y.backward()
         >>> x.grad
         array([2., 4., 6.])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
 
     # NumPy leaves `array * tensor` to `Tensor.__rmul__`, and refuses `np.exp(tensor)`.
@@ -328,6 +330,8 @@ def record(operation: str, data: ArrayLike, *inputs: tuple[Tensor, Rule]) -> Ten
         >>> sin(x).backward()
         >>> x.grad
         array(1.)
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     output = Tensor(0.0)
     output.data = np.asarray(data)

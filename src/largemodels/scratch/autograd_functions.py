@@ -1,7 +1,4 @@
-"""Functions of tensors that differentiate themselves: the counterpart of `torch.nn.functional`.
-
-Taught in: book/algorithms/automatic_differentiation.md
-"""
+"""Functions of tensors that differentiate themselves: the counterpart of `torch.nn.functional`."""
 
 from __future__ import annotations
 
@@ -37,9 +34,14 @@ def exp(x: Tensor) -> Tensor:
 
     y = eˣ,  ∂L/∂x = ∂L/∂y · y
 
+    Args:
+        x: a tensor of any shape.
+
     Example:
         >>> exp(Tensor([0.0, 1.0]))
         tensor([1.        , 2.71828183])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     y = np.exp(x.data)
     return record("exp", y, (x, lambda g: g * y))
@@ -50,9 +52,14 @@ def log(x: Tensor) -> Tensor:
 
     y = ln x,  ∂L/∂x = ∂L/∂y / x
 
+    Args:
+        x: a tensor of any shape.
+
     Example:
         >>> log(Tensor([1.0, 10.0]))
         tensor([0.        , 2.30258509])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     return record("log", np.log(x.data), (x, lambda g: g / x.data))
 
@@ -62,9 +69,14 @@ def tanh(x: Tensor) -> Tensor:
 
     y = tanh(x),  ∂L/∂x = ∂L/∂y · (1 − y²)
 
+    Args:
+        x: a tensor of any shape.
+
     Example:
         >>> tanh(Tensor([-1000.0, 0.0, 1000.0]))
         tensor([-1.,  0.,  1.])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     y = activations.tanh(x.data)
     return record("tanh", y, (x, lambda g: g * (1 - y**2)))
@@ -75,9 +87,14 @@ def sigmoid(x: Tensor) -> Tensor:
 
     y = 1 / (1 + exp(−x)),  ∂L/∂x = ∂L/∂y · y (1 − y)
 
+    Args:
+        x: a tensor of any shape.
+
     Example:
         >>> sigmoid(Tensor([-1000.0, 0.0, 1000.0]))
         tensor([0. , 0.5, 1. ])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     y = activations.sigmoid(x.data)
     return record("sigmoid", y, (x, lambda g: g * y * (1 - y)))
@@ -88,9 +105,14 @@ def relu(x: Tensor) -> Tensor:
 
     y = max(x, 0),  ∂L/∂x = ∂L/∂y where x > 0, otherwise 0
 
+    Args:
+        x: a tensor of any shape.
+
     Example:
         >>> relu(Tensor([-1.0, 0.0, 2.0]))
         tensor([0., 0., 2.])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     return record("relu", activations.relu(x.data), (x, lambda g: g * (x.data > 0)))
 
@@ -100,9 +122,15 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
     yᵢ = exp(xᵢ) / Σⱼ exp(xⱼ),  ∂L/∂xᵢ = yᵢ (∂L/∂yᵢ − Σⱼ ∂L/∂yⱼ yⱼ)
 
+    Args:
+        x: scores (logits) of any shape.
+        axis: the axis of the classes.
+
     Example:
         >>> softmax(Tensor([1000.0, 1000.0, -1000.0]))
         tensor([0.5, 0.5, 0. ])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     y = activations.softmax(x.data, axis)
     return record("softmax", y, (x, lambda g: y * (g - (g * y).sum(axis, keepdims=True))))
@@ -113,9 +141,15 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 
     yᵢ = xᵢ − log Σⱼ exp(xⱼ),  ∂L/∂xᵢ = ∂L/∂yᵢ − exp(yᵢ) Σⱼ ∂L/∂yⱼ
 
+    Args:
+        x: scores (logits) of any shape.
+        axis: the axis of the classes.
+
     Example:
         >>> log_softmax(Tensor([1000.0, 0.0]))
         tensor([    0., -1000.])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     y = activations.log_softmax(x.data, axis)
     return record("log_softmax", y, (x, lambda g: g - np.exp(y) * g.sum(axis, keepdims=True)))
@@ -126,9 +160,15 @@ def maximum(x: Any, y: Any) -> Tensor:
 
     z = max(x, y),  ∂L/∂x = ∂L/∂z where x > y, half of it where x = y, otherwise 0
 
+    Args:
+        x: a tensor or an array of any shape.
+        y: another one that broadcasts with it.
+
     Example:
         >>> maximum(Tensor([1.0, 5.0]), 3.0)
         tensor([3., 5.])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     x, y = as_tensors(x, y)
     share = ((x.data > y.data) + 1.0 * (x.data >= y.data)) / 2  # 1, ½ or 0 goes to x.
@@ -145,9 +185,16 @@ def where(condition: np.ndarray, x: Any, y: Any) -> Tensor:
 
     z = x or y,  ∂L/∂x = ∂L/∂z where the condition is true, otherwise 0; ∂L/∂y the other way round
 
+    Args:
+        condition: true or false, an array.
+        x: a tensor or an array that broadcasts with it.
+        y: another one.
+
     Example:
         >>> where(np.array([True, False]), Tensor([1.0, 2.0]), 0.0)
         tensor([1., 0.])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     x, y = as_tensors(x, y)
     return record(
@@ -161,9 +208,17 @@ def where(condition: np.ndarray, x: Any, y: Any) -> Tensor:
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Join tensors along an axis; each one gets its piece of the gradient.
 
+    z = (x, y, …),  ∂L/∂x = the piece of ∂L/∂z that x is
+
+    Args:
+        tensors: the tensors, of one shape but for that axis.
+        axis: the axis.
+
     Example:
         >>> concatenate([Tensor([1.0, 2.0]), Tensor([3.0])])
         tensor([1., 2., 3.])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     data = np.concatenate([x.data for x in tensors], axis)
     ends = np.cumsum([x.shape[axis] for x in tensors])
@@ -174,10 +229,18 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis.
 
+    z = (x; y; …),  ∂L/∂x = the slice of ∂L/∂z that x is
+
+    Args:
+        tensors: the tensors, of one shape.
+        axis: where the new axis stands.
+
     Example:
         >>> stack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])], axis=1)
         tensor([[1., 3.],
                 [2., 4.]])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     return concatenate([x.reshape(*np.expand_dims(x.data, axis).shape) for x in tensors], axis)
 
@@ -191,6 +254,17 @@ def conv2d(
     dilation: Pair = 1,
 ) -> Tensor:
     """Slide filters over images, as `scratch.Conv2d` does.
+
+    y[n, o, i, j] = Σ weight[o, c, u, v] x[n, c, s i + d u, s j + d v] + bias[o]
+    s the stride, d the dilation, x padded, the sum over c, u and v
+
+    Args:
+        x: the images.
+        weight: the filters.
+        bias: a number for each filter; `None` is zeros.
+        stride: the step of the filters in pixels.
+        padding: the zeros at each edge in pixels.
+        dilation: the distance of the points of a filter in pixels.
 
     Shape:
         x (N, C, H, W), weight (O, C, KH, KW), bias (O,) -> (N, O, OH, OW)
@@ -206,6 +280,8 @@ def conv2d(
         >>> y.backward(np.ones((1, 1, 1, 2)))
         >>> x.grad
         array([[[[ 1., 11., 10.]]]])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     if weight.data.ndim != 4:
         raise ValueError(f"`weight` must have shape (O, C, KH, KW), got {weight.shape}.")
@@ -239,6 +315,10 @@ def cross_entropy(logits: Tensor, target: np.ndarray) -> Tensor:
 
     L = −1/N Σₙ log softmax(xₙ)[tₙ],  ∂L/∂x = (softmax(x) − onehot(t)) / N
 
+    Args:
+        logits: the scores, shape (N, C).
+        target: the classes t, integers, shape (N,).
+
     Raises:
         ValueError: if a shape is wrong, or a target is not an integer from 0 to C − 1.
 
@@ -251,6 +331,8 @@ def cross_entropy(logits: Tensor, target: np.ndarray) -> Tensor:
         >>> logits.grad.round(4)
         array([[-0.0596,  0.0596],
                [ 0.25  , -0.25  ]])
+
+    Taught in: book/algorithms/automatic_differentiation.md
     """
     loss = CrossEntropyLoss()
     value = np.asarray(loss(logits.data, target), logits.data.dtype)

@@ -1,7 +1,4 @@
-"""Beam search: look for the most probable text, not for the most probable next token.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""Beam search: look for the most probable text, not for the most probable next token."""
 
 from __future__ import annotations
 
@@ -23,6 +20,15 @@ class Beam:
         tokens: the beginning and the continuation, up to the end token if there is one.
         log_probability: the sum of the new tokens' log-probabilities.
         score: what the search compares, `log_probability` divided by (new tokens)^length_penalty.
+
+    Example:
+        >>> def next_logits(tokens):  # Always the same: token 1 is twice as likely as token 0.
+        ...     return np.tile(np.log([1.0, 2.0]), (len(tokens), 1))
+        >>> (best,) = beam_search(next_logits, np.array([0]), 2, num_beams=1)
+        >>> best.tokens, round(best.log_probability, 4)  # 2 log (2/3)
+        (array([0, 1, 1]), -0.8109)
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     tokens: np.ndarray
@@ -74,6 +80,8 @@ def beam_search(
         ...     print(beam.tokens, round(float(np.exp(beam.log_probability)), 2))
         [0 2 0] 0.27
         [0 1 0] 0.24
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     check_prompt(tokens, 1, max_new_tokens)
     if num_beams < 1:

@@ -1,7 +1,4 @@
-"""The building blocks of deep convolutional networks: residual and Inception blocks.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""The building blocks of deep convolutional networks: residual and Inception blocks."""
 
 from __future__ import annotations
 
@@ -62,6 +59,8 @@ class ResidualBlock(Layer):
         array([[[[ 3., 20.]]]], dtype=float32)
         >>> block.backward(np.array([[[[1, 10]]]], dtype=np.float32))  # 1, 10 − 10·3·2
         array([[[[  1., -50.]]]], dtype=float32)
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(
@@ -152,6 +151,8 @@ class InceptionBlock(Layer):
         (1, 256, 28, 28)
         >>> sum(parameter.data.size for parameter in block.parameters())
         163696
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""The restricted Boltzmann machine: learn what usually occurs together, without any label.
-
-Taught in: book/concepts/deep_belief_networks.md
-"""
+"""The restricted Boltzmann machine: learn what usually occurs together, without any label."""
 
 from __future__ import annotations
 
@@ -41,6 +38,9 @@ class RestrictedBoltzmannMachine:
         visible_bias: b, shape (V,); starts at zero.
         hidden_bias: c, shape (H,); starts at zero.
 
+    Shape:
+        v (N, V), h (N, H)
+
     Raises:
         ValueError: if a number is below 1, or vectors have a wrong shape or numbers out of 0 to 1.
 
@@ -61,6 +61,8 @@ class RestrictedBoltzmannMachine:
         ...     optimizer.step()
         >>> rbm.reconstruction_error(v) < 0.01
         True
+
+    Taught in: book/algorithms/boltzmann_machines.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Losses for classes that are hard to separate or rare: hinge and focal loss.
-
-Taught in: book/math/loss_functions.md
-"""
+"""Losses for classes that are hard to separate or rare: hinge and focal loss."""
 
 from __future__ import annotations
 
@@ -21,6 +18,9 @@ class HingeLoss(Loss):
 
     The labels are −1 and +1. With 0 and 1, every negative would cost 1, whatever its score.
 
+    Shape:
+        prediction and target of one shape
+
     Raises:
         ValueError: if prediction and target differ in shape or are empty, or if a target is
             neither −1 nor 1.
@@ -35,6 +35,8 @@ class HingeLoss(Loss):
         0.6666666666666666
         >>> loss.backward().round(4)
         array([ 0.    , -0.3333,  0.3333])
+
+    Taught in: book/math/losses.md
     """
 
     def forward(self, prediction: np.ndarray, target: np.ndarray) -> float:
@@ -72,6 +74,9 @@ class FocalLoss(Loss):
         gamma: γ, how much less the easy ones count.
         alpha: α, the weight of the positives, from 0 to 1; `None` leaves the weights out, a = 1.
 
+    Shape:
+        prediction and target of one shape
+
     Raises:
         ValueError: if prediction and target differ in shape or are empty, if a target is neither
             0 nor 1, or if an argument is out of its range.
@@ -89,6 +94,8 @@ class FocalLoss(Loss):
         2.76628
         >>> loss.backward().round(4)
         array([-1.1267])
+
+    Taught in: book/math/losses.md
     """
 
     def __init__(self, gamma: float = 2.0, alpha: float | None = 0.25) -> None:

@@ -1,7 +1,4 @@
-"""Gradient clipping: a step may be wrong in its length, but not wildly.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""Gradient clipping: a step may be wrong in its length, but not wildly."""
 
 from __future__ import annotations
 
@@ -45,6 +42,8 @@ def clip_grad_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
         50.0
         >>> weight.grad.round(3)
         array([0.6, 0.8])
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
     if not max_norm > 0:
         raise ValueError(f"`max_norm` (={max_norm}) must be positive.")

@@ -1,7 +1,4 @@
-"""The two-dimensional convolution.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""The two-dimensional convolution."""
 
 from __future__ import annotations
 
@@ -71,6 +68,8 @@ class Conv2d(Layer):
         >>> layer.weight.grad  # The two windows, once the first and ten times the last.
         array([[[[11., 32., 20.],
                  [ 0., 11., 13.]]]], dtype=float32)
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(

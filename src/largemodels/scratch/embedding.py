@@ -1,7 +1,4 @@
-"""The embedding: a table with one learnt row for each token.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""The embedding: a table with one learnt row for each token."""
 
 from __future__ import annotations
 
@@ -31,6 +28,9 @@ class Embedding(Layer):
     Attributes:
         weight: W, shape (V, D).
 
+    Shape:
+        (...), integers from 0 to V − 1 -> (..., D)
+
     Raises:
         ValueError: if a size is below 1, `padding_idx` is no token, the tokens are no integers
             from 0 to V − 1, or a gradient has a wrong shape.
@@ -47,6 +47,8 @@ class Embedding(Layer):
         array([[ 0.,  1.],
                [ 0.,  0.],
                [11.,  0.]], dtype=float32)
+
+    Taught in: book/algorithms/embeddings_and_factorization.md
     """
 
     def __init__(

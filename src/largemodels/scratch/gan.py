@@ -1,7 +1,4 @@
-"""The training of a generative adversarial network: two networks learn against each other.
-
-Taught in: book/algorithms/generative_adversarial_networks.md
-"""
+"""The training of a generative adversarial network: two networks learn against each other."""
 
 from __future__ import annotations
 
@@ -31,6 +28,13 @@ class GANHistory:
         discriminator_loss: the mean loss of the discriminator, measured while both changed.
         generator_loss: the mean loss of the generator, measured the same way.
         seconds: the duration of the whole training.
+
+    Example:
+        >>> history = GANHistory(discriminator_loss=[0.9, 1.386], generator_loss=[2.1, 0.693])
+        >>> abs(history.discriminator_loss[-1] - 2 * math.log(2)) < 0.001  # Nobody can tell now.
+        True
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     discriminator_loss: list[float] = field(default_factory=list)
@@ -78,6 +82,8 @@ def discriminator_step(
         >>> loss = discriminator_step(generator, discriminator, optimizer, real, noise)
         >>> f"{loss:.4f}"  # 2 log 2
         '1.3863'
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
     fake = generator(noise)
     if fake.shape[1:] != real.shape[1:]:
@@ -134,6 +140,8 @@ def generator_step(
         >>> noise = np.zeros((4, 1), np.float32)
         >>> f"{generator_step(generator, discriminator, optimizer, noise):.4f}"  # log 2
         '0.6931'
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
     loss = GeneratorLoss(saturating)
     value = loss(discriminator(generator(noise)))
@@ -202,6 +210,8 @@ def fit_gan(
         ...     x, latent_dim=1, epochs=20, batch_size=50, rng=rng, progress=False)
         >>> bool(abs(generator.bias.data[0] - 4) < 0.5)  # Its noise has the mean 0.
         True
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
     for name, size in {"latent_dim": latent_dim, "batch_size": batch_size}.items():
         if size < 1:

@@ -1,7 +1,4 @@
-"""GELU: the smooth activation of transformers.
-
-Taught in: book/math/activation_functions.md
-"""
+"""GELU: the smooth activation of transformers."""
 
 from __future__ import annotations
 
@@ -49,6 +46,8 @@ def normal_cdf(x: np.ndarray) -> np.ndarray:
     Example:
         >>> normal_cdf(np.array([-1000.0, 0.0, 1.96])).round(3)
         array([0.   , 0.5  , 0.975])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     x = np.clip(x, -LIMIT, LIMIT)
     entry = np.rint(x * ENTRIES_PER_UNIT)
@@ -82,6 +81,8 @@ def gelu(x: np.ndarray, approximate: str = "none") -> np.ndarray:
         array([-0.    , -0.1587,  0.    ,  0.8413])
         >>> gelu(np.array([-1000.0, -1.0, 0.0, 1.0]), approximate="tanh").round(4)
         array([-0.    , -0.1588,  0.    ,  0.8412])
+
+    Taught in: book/math/neurons_and_activations.md
     """
     _check_approximate(approximate)
     return x * (normal_cdf(x) if approximate == "none" else 0.5 * (1 + _tanh_of_cubic(x)))
@@ -97,6 +98,9 @@ class GELU(Layer):
     Args:
         approximate: "none", or "tanh" for the approximation.
 
+    Shape:
+        any -> the same
+
     Raises:
         ValueError: if `approximate` is something else.
 
@@ -109,6 +113,8 @@ class GELU(Layer):
         array([-0.1587,  0.    ,  0.8413])
         >>> layer.backward(np.array([1.0, 1.0, 1.0])).round(4)
         array([-0.0833,  0.5   ,  1.0833])
+
+    Taught in: book/math/neurons_and_activations.md
     """
 
     def __init__(self, approximate: str = "none") -> None:

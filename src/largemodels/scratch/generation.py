@@ -3,8 +3,6 @@
 A model answers one question: which token comes next? Everything here asks it again and again. The
 model is any function `next_logits` from tokens of shape (N, T) to logits of shape (N, V), for
 example `lambda tokens: model(tokens)[:, -1]`.
-
-Taught in: book/algorithms/recurrent_networks.md
 """
 
 from __future__ import annotations
@@ -74,6 +72,8 @@ def top_k_filter(logits: np.ndarray, top_k: int) -> np.ndarray:
     Example:
         >>> top_k_filter(np.array([1.0, 3.0, 2.0]), top_k=2)
         array([-inf,   3.,   2.])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     vocabulary = logits.shape[-1]
     if not 1 <= top_k <= vocabulary:
@@ -106,6 +106,8 @@ def top_p_filter(logits: np.ndarray, top_p: float) -> np.ndarray:
         >>> logits = np.log([0.1, 0.6, 0.3])
         >>> softmax(top_p_filter(logits, top_p=0.8)).round(3)
         array([0.   , 0.667, 0.333])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     if not 0 < top_p <= 1:
         raise ValueError(f"`top_p` (={top_p}) must be above 0 and at most 1.")
@@ -152,6 +154,8 @@ def next_token_probabilities(
         array([0.667, 0.167, 0.167])
         >>> next_token_probabilities(logits, top_k=2).round(3)
         array([0.667, 0.333, 0.   ])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     if not 0 < temperature < math.inf:
         raise ValueError(f"`temperature` (={temperature}) must be positive and finite.")
@@ -211,6 +215,8 @@ def generate(
         (1, 11)
         >>> bool(np.isin(np.diff(text) % 10, [1, 2]).all())
         True
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     rng = np.random.default_rng(rng)
 
@@ -251,6 +257,8 @@ def generate_greedy(
         >>> transitions = np.log([[0.1, 0.6, 0.3], [0.1, 0.1, 0.8], [0.7, 0.2, 0.1]])
         >>> generate_greedy(lambda tokens: transitions[tokens[:, -1]], np.array([[0]]), 5)
         array([[0, 1, 2, 0, 1, 2]])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     return _extend(
         next_logits, tokens, max_new_tokens, lambda logits: logits.argmax(axis=-1), end_token

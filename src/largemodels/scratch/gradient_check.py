@@ -1,7 +1,4 @@
-"""The gradient check: compare a backward pass with what the forward pass really does.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""The gradient check: compare a backward pass with what the forward pass really does."""
 
 from __future__ import annotations
 
@@ -35,6 +32,20 @@ class GradientCheck:
         analytic: what the backward pass says there.
         numeric: what the central difference says there.
         passed: whether the worst error is within 10⁻⁶. The result itself is true or false, too.
+
+    Example:
+        >>> from largemodels.scratch import Linear
+        >>> class Wrong(Linear):
+        ...     def backward(self, grad_output):
+        ...         grad_input = super().backward(grad_output)
+        ...         self.bias.grad *= 2  # A slip.
+        ...         return grad_input
+        >>> layer = Wrong(2, 2, dtype=np.float64, rng=np.random.default_rng(0))
+        >>> result = gradient_check(layer, np.ones((3, 2)), np.random.default_rng(0))
+        >>> bool(result), result.parameter, round(result.worst_error, 3)
+        (False, 'bias', 0.5)
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     worst_error: float
@@ -72,6 +83,8 @@ def numeric_gradient(
         >>> x = np.array([1.0, 2.0, 3.0])
         >>> numeric_gradient(lambda: (x**2).sum(), x).round(6)
         array([2., 4., 6.])
+
+    Taught in: book/algorithms/backpropagation.md
     """
     grad = np.empty_like(x)
     for index in np.ndindex(x.shape):
@@ -107,6 +120,8 @@ def gradient_check(
         >>> result = gradient_check(MLP([3, 4, 2], rng=rng), rng.standard_normal((5, 3)), rng)
         >>> result.passed
         True
+
+    Taught in: book/algorithms/backpropagation.md
     """
     rng = np.random.default_rng(rng)
     layer = copy.deepcopy(layer)
@@ -146,6 +161,8 @@ def gradient_check_loss(loss: Loss, prediction: np.ndarray, target: np.ndarray) 
         >>> from largemodels.scratch import MSELoss
         >>> gradient_check_loss(MSELoss(), np.array([[1.0, 2.0]]), np.array([[0.0, 5.0]])).passed
         True
+
+    Taught in: book/algorithms/backpropagation.md
     """
     prediction = np.array(prediction, dtype=np.float64)
     loss(prediction, target)

@@ -1,7 +1,4 @@
-"""The graph convolution: every node learns from its neighbors.
-
-Taught in: book/algorithms/graph_neural_networks.md
-"""
+"""The graph convolution: every node learns from its neighbors."""
 
 from __future__ import annotations
 
@@ -41,6 +38,8 @@ def normalized_adjacency(adjacency: np.ndarray) -> np.ndarray:
         array([[0.5  , 0.408, 0.   ],
                [0.408, 0.333, 0.408],
                [0.   , 0.408, 0.5  ]])
+
+    Taught in: book/algorithms/graph_networks.md
     """
     if adjacency.ndim < 2 or adjacency.shape[-1] != adjacency.shape[-2]:
         raise ValueError(f"`adjacency` must have shape (..., nodes, nodes), got {adjacency.shape}.")
@@ -103,6 +102,8 @@ class GraphConvolution(Layer):
         array([[2.449],
                [2.   ],
                [2.449]])
+
+    Taught in: book/algorithms/graph_networks.md
     """
 
     def __init__(

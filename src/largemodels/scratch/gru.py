@@ -1,7 +1,4 @@
-"""The gated recurrent unit: the gates of an LSTM with one memory instead of two.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""The gated recurrent unit: the gates of an LSTM with one memory instead of two."""
 
 from __future__ import annotations
 
@@ -44,6 +41,9 @@ class GRU(RecurrentLayer):
         bias_ih_l0: b_ir, b_iz, b_in, shape (3 H,), or `None`.
         bias_hh_l0: b_hr, b_hz, b_hn, shape (3 H,), or `None`.
 
+    Shape:
+        x (N, T, I), h₀ (1, N, H) -> (N, T, H), and the last state in the shape of the first
+
     Raises:
         ValueError: if a size is below 1, or an input, a state or a gradient has a wrong shape.
 
@@ -60,6 +60,8 @@ class GRU(RecurrentLayer):
         >>> output, h_n = layer(x, np.full((1, 1, 1), 0.5))
         >>> h_n.round(3)  # 0.5 · σ(9)¹⁰⁰
         array([[[0.494]]])
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     gates = 3

@@ -1,7 +1,4 @@
-"""Initial weights: random, and of the size that keeps signals alive through many layers.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""Initial weights: random, and of the size that keeps signals alive through many layers."""
 
 from __future__ import annotations
 
@@ -28,6 +25,8 @@ Shape = tuple[int, ...]
 def fans(shape: Shape) -> tuple[int, int]:
     """Return how many numbers go into a unit and how many come out of it.
 
+    fan_in = in · height · width,  fan_out = out · height · width
+
     Args:
         shape: the shape of a weight: (out, in), or (out, in, height, width) of a convolution.
 
@@ -39,6 +38,8 @@ def fans(shape: Shape) -> tuple[int, int]:
         (784, 128)
         >>> fans((32, 16, 3, 3))
         (144, 288)
+
+    Taught in: book/math/neurons_and_activations.md
     """
     if len(shape) < 2:
         raise ValueError(f"`shape` (={shape}) must have at least 2 dimensions: (out, in, ...).")
@@ -49,6 +50,8 @@ def fans(shape: Shape) -> tuple[int, int]:
 def zeros(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Return zeros: right for biases, wrong for weights, because all units would stay equal.
 
+    W = 0
+
     Args:
         shape: the shape of the array.
         rng: not used; it is here so that all initializers have the same arguments.
@@ -58,6 +61,8 @@ def zeros(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32)
         >>> zeros((2, 3), np.random.default_rng(0))
         array([[0., 0., 0.],
                [0., 0., 0.]], dtype=float32)
+
+    Taught in: book/math/neurons_and_activations.md
     """
     return np.zeros(shape, dtype)
 
@@ -65,7 +70,7 @@ def zeros(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32)
 def normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32) -> np.ndarray:
     """Draw from a normal distribution with a fixed, small standard deviation.
 
-    w ~ N(0, 0.01²)
+    W ~ N(0, σ²),  σ = 0.01
 
     Args:
         shape: the shape of the array.
@@ -75,6 +80,8 @@ def normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.float32
     Example:
         >>> round(float(normal((1000, 1000), np.random.default_rng(0)).std()), 3)
         0.01
+
+    Taught in: book/math/neurons_and_activations.md
     """
     return (0.01 * rng.standard_normal(shape)).astype(dtype)
 
@@ -98,6 +105,8 @@ def xavier_normal(
     Example:
         >>> round(float(xavier_normal((1000, 1000), np.random.default_rng(0)).var()), 5)
         0.001
+
+    Taught in: book/math/neurons_and_activations.md
     """
     fan_in, fan_out = fans(shape)
     std = math.sqrt(2 / (fan_in + fan_out))
@@ -123,6 +132,8 @@ def xavier_uniform(
     Example:
         >>> round(float(xavier_uniform((1000, 1000), np.random.default_rng(0)).var()), 5)
         0.001
+
+    Taught in: book/math/neurons_and_activations.md
     """
     fan_in, fan_out = fans(shape)
     limit = math.sqrt(6 / (fan_in + fan_out))
@@ -145,6 +156,8 @@ def he_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.floa
     Example:
         >>> round(float(he_normal((1000, 1000), np.random.default_rng(0)).var()), 5)
         0.002
+
+    Taught in: book/math/neurons_and_activations.md
     """
     fan_in, _ = fans(shape)
     std = math.sqrt(2 / fan_in)
@@ -167,6 +180,8 @@ def he_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike = np.flo
     Example:
         >>> round(float(he_uniform((1000, 1000), np.random.default_rng(0)).var()), 5)
         0.002
+
+    Taught in: book/math/neurons_and_activations.md
     """
     fan_in, _ = fans(shape)
     limit = math.sqrt(6 / fan_in)

@@ -1,7 +1,4 @@
-"""What every layer has in common: parameters, a forward pass and a backward pass.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""What every layer has in common: parameters, a forward pass and a backward pass."""
 
 from __future__ import annotations
 
@@ -16,10 +13,20 @@ __all__ = ["Differentiable", "Layer", "Parameter", "check_shape"]
 def check_shape(name: str, array: np.ndarray, expected: tuple[int, ...]) -> None:
     """Raise a `ValueError` that names both shapes, unless `array` has the expected one.
 
+    Args:
+        name: the name of the argument.
+        array: the array.
+        expected: the shape that it must have.
+
+    Raises:
+        ValueError: if the shape is another one.
+
     Example:
         >>> check_shape("x", np.zeros((2, 3)), (2, 4))
         Traceback (most recent call last):
         ValueError: `x` must have shape (2, 4), got (2, 3).
+
+    Taught in: book/algorithms/backpropagation.md
     """
     if np.shape(array) != expected:
         raise ValueError(f"`{name}` must have shape {expected}, got {np.shape(array)}.")
@@ -45,6 +52,8 @@ class Parameter:
         Parameter(shape=(2, 3), dtype=float64)
         >>> weight.grad is None
         True
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     def __init__(self, data: np.ndarray) -> None:
@@ -74,6 +83,19 @@ class Differentiable:
 
     `forward` assigns to `self.saved`, `backward` reads it. Arrays are remembered and not copied:
     do not change an input between the two passes.
+
+    Example:
+        >>> class Square(Differentiable):
+        ...     def forward(self, x):
+        ...         self.saved = x
+        ...         return x**2
+        ...     def backward(self, grad_output):
+        ...         return 2 * self.saved * grad_output
+        >>> square = Square()
+        >>> square(3.0), square.backward(1.0)
+        (9.0, 6.0)
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     _saved: Any = None
@@ -126,6 +148,13 @@ class Layer(Differentiable):
         training: `True` while the network learns, `False` while it is evaluated.
         buffer_names: the names of the layer's own buffers.
 
+    Shape:
+        as the layer says; the gradient of an input has the shape of the input
+
+    Raises:
+        RuntimeError: if `backward` is called before `forward`.
+        ValueError: if a `state_dict` to load has other names or shapes.
+
     Example:
         >>> class Scale(Layer):
         ...     def __init__(self):
@@ -143,6 +172,8 @@ class Layer(Differentiable):
         array([2., 2.])
         >>> layer.factor.grad
         array([4.])
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     training = True

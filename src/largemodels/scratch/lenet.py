@@ -1,7 +1,4 @@
-"""LeNet: a small convolutional network that reads handwritten digits.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""LeNet: a small convolutional network that reads handwritten digits."""
 
 from __future__ import annotations
 
@@ -66,6 +63,8 @@ class LeNet(Sequential):
         (2, 10)
         >>> sum(parameter.data.size for parameter in model.parameters())
         61706
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""The fully connected layer.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""The fully connected layer."""
 
 from __future__ import annotations
 
@@ -32,6 +29,9 @@ class Linear(Layer):
         weight: W, shape (out_features, in_features).
         bias: b, shape (out_features,), or `None`.
 
+    Shape:
+        (N, in_features) -> (N, out_features)
+
     Raises:
         ValueError: if a size is below 1, the initializer is unknown or an input has a wrong shape.
 
@@ -45,6 +45,8 @@ class Linear(Layer):
         >>> layer.weight.grad
         array([[  1.,   0.,  -1.],
                [ 10.,   0., -10.]], dtype=float32)
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Losses: one number that says how wrong a batch of predictions is.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""Losses: one number that says how wrong a batch of predictions is."""
 
 from __future__ import annotations
 
@@ -18,6 +15,24 @@ class Loss(Differentiable):
 
     forward:   L = loss(prediction, target), one number
     backward:  return ∂L/∂prediction
+
+    Shape:
+        prediction and target as the loss says -> one number
+
+    Example:
+        >>> class Asymmetric(Loss):  # Too little costs three times as much as too much.
+        ...     def forward(self, prediction, target):
+        ...         self.saved = np.where(prediction < target, -3.0, 1.0) / prediction.size
+        ...         return float((self.saved * (prediction - target)).sum())
+        ...     def backward(self):
+        ...         return self.saved
+        >>> loss = Asymmetric()
+        >>> loss(np.array([1.0, 5.0]), np.array([2.0, 3.0]))  # (3 · 1 + 1 · 2) / 2
+        2.5
+        >>> loss.backward()
+        array([-1.5,  0.5])
+
+    Taught in: book/math/losses.md
     """
 
     def classes(self, prediction: np.ndarray) -> np.ndarray | None:
@@ -30,6 +45,9 @@ class MSELoss(Loss):
 
     L = 1/M Σᵢ (pᵢ − tᵢ)²,  ∂L/∂pᵢ = 2/M (pᵢ − tᵢ),  over all M numbers of the batch
 
+    Shape:
+        prediction and target of one shape
+
     Raises:
         ValueError: if prediction and target differ in shape or are empty.
 
@@ -40,6 +58,8 @@ class MSELoss(Loss):
         >>> loss.backward()
         array([[1.],
                [2.]])
+
+    Taught in: book/math/losses.md
     """
 
     def forward(self, prediction: np.ndarray, target: np.ndarray) -> float:
@@ -101,6 +121,8 @@ class CrossEntropyLoss(Loss):
         >>> loss = CrossEntropyLoss(class_axis=-1)  # One text of three steps, two characters.
         >>> round(loss(np.array([[[2.0, 0.0], [0.0, 0.0], [0.0, 2.0]]]), np.array([[0, 1, 1]])), 4)
         0.3157
+
+    Taught in: book/math/losses.md
     """
 
     def __init__(self, weight: np.ndarray | None = None, *, class_axis: int = 1) -> None:
@@ -173,6 +195,9 @@ class BCEWithLogitsLoss(Loss):
     Args:
         pos_weight: w, how many times a positive counts; above 1 where positives are rare.
 
+    Shape:
+        prediction and target of one shape
+
     Raises:
         ValueError: if prediction and target differ in shape or are empty, if a target is not
             from 0 to 1, or if `pos_weight` is negative.
@@ -183,6 +208,8 @@ class BCEWithLogitsLoss(Loss):
         0.3466
         >>> loss.backward()
         array([-0.25,  0.  ])
+
+    Taught in: book/math/losses.md
     """
 
     def __init__(self, pos_weight: float = 1.0) -> None:

@@ -1,7 +1,4 @@
-"""Long short-term memory: a cell that keeps what it knows until a gate opens.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""Long short-term memory: a cell that keeps what it knows until a gate opens."""
 
 from __future__ import annotations
 
@@ -48,6 +45,9 @@ class LSTM(RecurrentLayer):
         bias_ih_l0: b_ii, b_if, b_ig, b_io, shape (4 H,), or `None`.
         bias_hh_l0: b_hi, b_hf, b_hg, b_ho, shape (4 H,), or `None`.
 
+    Shape:
+        x (N, T, I), h₀ and c₀ (1, N, H) -> (N, T, H), and the last state in the shape of the first
+
     Raises:
         ValueError: if a size is below 1, or an input, a state or a gradient has a wrong shape.
 
@@ -67,6 +67,8 @@ class LSTM(RecurrentLayer):
         >>> grad_x, (grad_h0, grad_c0) = layer.backward(None, (None, np.ones((1, 1, 1))))
         >>> grad_c0.round(3)  # σ(9)¹⁰⁰
         array([[[0.988]]])
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     gates = 4

@@ -1,7 +1,4 @@
-"""Matrix factorization: recommend what the ratings of others foretell.
-
-Taught in: book/algorithms/matrix_factorization.md
-"""
+"""Matrix factorization: recommend what the ratings of others foretell."""
 
 from __future__ import annotations
 
@@ -63,6 +60,8 @@ class MatrixFactorization(Layer):
         >>> model.item_bias.weight.data[2] = 0.25  # A little better than the others.
         >>> model(np.array([[1, 2]]))  # 3.5 + 0 + 0.25 + 1 · 0.5 − 1 · 0
         array([4.25], dtype=float32)
+
+    Taught in: book/algorithms/embeddings_and_factorization.md
     """
 
     buffer_names = ("mean",)

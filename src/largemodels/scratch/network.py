@@ -1,7 +1,4 @@
-"""Networks: layers one after the other.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""Networks: layers one after the other."""
 
 from __future__ import annotations
 
@@ -27,6 +24,9 @@ class Sequential(Layer):
     Args:
         *layers: the layers, in the order of the forward pass.
 
+    Shape:
+        that of the first layer -> that of the last one
+
     Raises:
         ValueError: if one layer stands at two places; it remembers one forward pass only.
 
@@ -36,6 +36,8 @@ class Sequential(Layer):
           (0): Linear(in_features=3, out_features=2, bias=True)
           (1): ReLU()
         )
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     def __init__(self, *layers: Layer) -> None:
@@ -72,6 +74,9 @@ class MLP(Sequential):
         initializer: the distribution of the initial weights, a name in `INITIALIZERS`.
         dtype: the type of the parameters.
 
+    Shape:
+        (N, sizes[0]) -> (N, sizes[-1])
+
     Raises:
         ValueError: if there are fewer than two sizes.
 
@@ -86,6 +91,8 @@ class MLP(Sequential):
           (1): ReLU()
           (2): Linear(in_features=128, out_features=10, bias=True)
         )
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     def __init__(

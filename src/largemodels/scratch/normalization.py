@@ -1,7 +1,4 @@
-"""Normalization: bring numbers to one scale, over the batch or over the features.
-
-Taught in: book/algorithms/attention_and_transformers.md
-"""
+"""Normalization: bring numbers to one scale, over the batch or over the features."""
 
 from __future__ import annotations
 
@@ -165,6 +162,8 @@ class BatchNorm1d(_BatchNorm):
         array([[ 0.109],
                [-0.152],
                [ 0.044]])
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     shapes = {2: "(N, C)", 3: "(N, C, L)"}  # noqa: RUF012  (nobody writes to it)
@@ -213,6 +212,8 @@ class BatchNorm2d(_BatchNorm):
                 [[-1.,  1.]]]], dtype=float32)
         >>> layer.running_mean
         array([0.2, 3. ], dtype=float32)
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     shapes = {4: "(N, C, H, W)"}  # noqa: RUF012  (nobody writes to it)
@@ -291,6 +292,8 @@ class LayerNorm(_NormalizationOfRows):
         >>> layer.backward(np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])).round(3)
         array([[ 0.109, -0.152,  0.044],
                [ 0.   ,  0.   ,  0.   ]])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     eps: float
@@ -363,6 +366,8 @@ class RMSNorm(_NormalizationOfRows):
         >>> layer.backward(np.array([[5.0, 0.0], [0.0, 0.0]])).round(3)
         array([[ 0.98, -0.14],
                [ 0.  ,  0.  ]])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(

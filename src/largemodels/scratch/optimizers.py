@@ -1,7 +1,4 @@
-"""Optimizers: how a gradient changes a parameter.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""Optimizers: how a gradient changes a parameter."""
 
 from __future__ import annotations
 
@@ -18,6 +15,8 @@ __all__ = ["SGD", "Adam", "Optimizer"]
 class Optimizer:
     """The base of every optimizer: walk over the parameters and update each one.
 
+    θ ← update(θ, ∂L/∂θ),  for each parameter θ that has a gradient
+
     A new optimizer names in `remembers` the arrays that it keeps for each parameter, and defines
     `update`, which receives these arrays as arguments.
 
@@ -27,6 +26,18 @@ class Optimizer:
 
     Raises:
         ValueError: if there is no parameter, one appears twice, or `lr` is negative.
+
+    Example:
+        >>> class Signs(Optimizer):  # Steps of one length, whatever the gradient.
+        ...     def update(self, data, grad, step):
+        ...         data -= self.lr * np.sign(grad)
+        >>> weight = Parameter(np.array([1.0, 1.0]))
+        >>> weight.grad = np.array([0.001, -1000.0])
+        >>> Signs([weight], lr=0.5).step()
+        >>> weight.data
+        array([0.5, 1.5])
+
+    Taught in: book/math/gradient_descent_to_adam.md
     """
 
     remembers: tuple[str, ...] = ()
@@ -134,6 +145,8 @@ class SGD(Optimizer):
         ...     optimizer.step()
         >>> weight.data  # 1 − 0.1 · 1 − 0.1 · (0.5 · 1 + 1)
         array([0.75])
+
+    Taught in: book/math/gradient_descent_to_adam.md
     """
 
     remembers = ("velocity",)
@@ -193,6 +206,8 @@ class Adam(Optimizer):
         >>> optimizer.step()
         >>> weight.data.round(4)  # The first step is lr long, whatever the size of the gradient.
         array([0.9, 0.9])
+
+    Taught in: book/math/gradient_descent_to_adam.md
     """
 
     remembers = ("m", "v")

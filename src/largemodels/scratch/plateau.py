@@ -1,7 +1,4 @@
-"""The schedule that waits: shrink the learning rate when nothing improves any more.
-
-Taught in: book/math/optimization.md
-"""
+"""The schedule that waits: shrink the learning rate when nothing improves any more."""
 
 from __future__ import annotations
 
@@ -42,6 +39,8 @@ class ReduceLROnPlateau:
         ...     rates.append(optimizer.lr)
         >>> rates
         [1.0, 1.0, 1.0, 0.5, 0.5]
+
+    Taught in: book/algorithms/optimizers.md
     """
 
     def __init__(

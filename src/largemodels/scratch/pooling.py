@@ -1,7 +1,4 @@
-"""Pooling: keep one number of each window, and flatten images to rows.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""Pooling: keep one number of each window, and flatten images to rows."""
 
 from __future__ import annotations
 
@@ -90,6 +87,8 @@ class MaxPool2d(_Pool2d):
         array([[[[   0.,    0.,    0.,    0.],
                  [   0.,    0., 1111.,    0.],
                  [   0.,    0.,    0.,    0.]]]])
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -148,6 +147,8 @@ class AvgPool2d(_Pool2d):
         array([[[[2., 5.]]]])
         >>> layer.backward(np.array([[[[2.0, 20.0]]]]))
         array([[[[ 1., 11., 10.]]]])
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -190,6 +191,8 @@ class GlobalAvgPool2d(Layer):
         array([[[[4.]]]])
         >>> layer.backward(np.array([[[[6.0]]]]))
         array([[[[2., 2., 2.]]]])
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -223,6 +226,8 @@ class Flatten(Layer):
         >>> layer.backward(np.array([[5.0, 6.0, 7.0, 8.0]]))
         array([[[5., 6.],
                 [7., 8.]]])
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def forward(self, x: np.ndarray) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""Positional encodings: attention does not see the order of its inputs, so tell it.
-
-Taught in: book/algorithms/attention_and_transformers.md
-"""
+"""Positional encodings: attention does not see the order of its inputs, so tell it."""
 
 from __future__ import annotations
 
@@ -54,6 +51,8 @@ def sinusoidal_encoding(positions: int, d_model: int, base: float = 10_000.0) ->
         array([[ 0.   ,  1.   ,  0.   ,  1.   ],
                [ 0.841,  0.54 ,  0.01 ,  1.   ],
                [ 0.909, -0.416,  0.02 ,  1.   ]])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     if positions < 0:
         raise ValueError(f"`positions` (={positions}) must be at least 0.")
@@ -90,6 +89,8 @@ class SinusoidalEncoding(Layer):
         >>> layer.backward(np.array([[1.0, 2.0], [3.0, 4.0]]))
         array([[1., 2.],
                [3., 4.]])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(self, d_model: int, base: float = 10_000.0) -> None:
@@ -151,6 +152,8 @@ class RotaryEmbedding(Layer):
         array([[ 1.   ,  0.   ],
                [ 0.54 , -0.841],
                [ 0.909, -0.416]])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(self, dim: int, base: float = 10_000.0) -> None:

@@ -2,8 +2,6 @@
 
 This file holds what all recurrent layers share, and the plain recurrent network; `lstm.py` and
 `gru.py` hold the two with gates.
-
-Taught in: book/algorithms/recurrent_networks.md
 """
 
 from __future__ import annotations
@@ -44,8 +42,19 @@ class RecurrentLayer(Layer):
         bias_ih_l0: b_ih, shape (gates · H,), or `None`.
         bias_hh_l0: b_hh, shape (gates · H,), or `None`.
 
+    Shape:
+        x (N, T, I), states (1, N, H) -> (N, T, H), and the last state in the shape of the first
+
     Raises:
         ValueError: if a size is below 1, or an input, a state or a gradient has a wrong shape.
+
+    Example:
+        >>> issubclass(RNN, RecurrentLayer), RNN.gates
+        (True, 1)
+        >>> RNN(2, 3)
+        RNN(2, 3, batch_first=True)
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     gates = 1
@@ -196,6 +205,9 @@ class RNN(RecurrentLayer):
         bias_ih_l0: b_ih, shape (H,), or `None`.
         bias_hh_l0: b_hh, shape (H,), or `None`.
 
+    Shape:
+        x (N, T, I), h₀ (1, N, H) -> (N, T, H), and the last state in the shape of the first
+
     Raises:
         ValueError: if a size is below 1, or an input, a state or a gradient has a wrong shape.
 
@@ -218,6 +230,8 @@ class RNN(RecurrentLayer):
         array([[[0.534],
                 [0.679],
                 [0.834]]])
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     def forward(self, x: np.ndarray, h0: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

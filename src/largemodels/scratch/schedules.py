@@ -3,8 +3,6 @@
 Every schedule takes over the learning rate of an optimizer. Call `step` after the optimizer's
 steps: once an epoch or once a minibatch, as the schedule's settings count. All of these follow
 the clock; the one that follows a measure is in `plateau`.
-
-Taught in: book/math/optimization.md
 """
 
 from __future__ import annotations
@@ -37,6 +35,20 @@ class Schedule:
     Attributes:
         base_lr: η₀.
         last_epoch: t. The name is PyTorch's; it counts whatever you call `step` after.
+
+    Example:
+        >>> import numpy as np
+        >>> from largemodels.scratch import SGD, Parameter
+        >>> class Halved(Schedule):
+        ...     def lr_at(self, t):
+        ...         return self.base_lr / 2**t
+        >>> optimizer = SGD([Parameter(np.zeros(1))], lr=0.8)
+        >>> schedule = Halved(optimizer)
+        >>> schedule.step()
+        >>> optimizer.lr
+        0.4
+
+    Taught in: book/algorithms/optimizers.md
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -78,6 +90,8 @@ class StepLR(Schedule):
         ...     schedule.step()
         >>> rates
         [1.0, 1.0, 0.5, 0.5, 0.25]
+
+    Taught in: book/algorithms/optimizers.md
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
@@ -114,6 +128,8 @@ class ExponentialLR(Schedule):
         ...     schedule.step()
         >>> rates
         [1.0, 0.5, 0.25, 0.125]
+
+    Taught in: book/algorithms/optimizers.md
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
@@ -155,6 +171,8 @@ class CosineAnnealingLR(Schedule):
         ...     schedule.step()
         >>> rates
         [1.0, 0.8536, 0.5, 0.1464, 0.0]
+
+    Taught in: book/algorithms/optimizers.md
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
@@ -199,6 +217,8 @@ class LinearLR(Schedule):
         ...     schedule.step()
         >>> rates
         [0.25, 0.5, 0.75, 1.0, 1.0]
+
+    Taught in: book/algorithms/optimizers.md
     """
 
     def __init__(
@@ -259,6 +279,8 @@ class OneCycleLR(Schedule):
         ...     schedule.step()
         >>> rates
         [0.04, 0.52, 1.0, 0.75, 0.25, 0.0]
+
+    Taught in: book/algorithms/optimizers.md
     """
 
     def __init__(

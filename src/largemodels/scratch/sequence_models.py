@@ -1,7 +1,4 @@
-"""Networks that read a text: one predicts the next character, one names its class.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""Networks that read a text: one predicts the next character, one names its class."""
 
 from __future__ import annotations
 
@@ -37,6 +34,9 @@ class CharRNN(Layer):
             read on where that pass ended, give it to the next one: the gradient does not go back
             further than this (truncated back-propagation through time).
 
+    Shape:
+        (N, T), integers from 0 to V − 1 -> (N, T, V), logits
+
     Raises:
         ValueError: if a size is below 1, or an input, a state or a gradient has a wrong shape.
 
@@ -54,6 +54,8 @@ class CharRNN(Layer):
         (1, 6, 3)
         >>> value = loss(logits, text[:, 1:])
         >>> model.backward(loss.backward())
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     def __init__(
@@ -117,6 +119,9 @@ class LSTMClassifier(Layer):
         rng: the random generator of the initial parameters; `None` takes a new one.
         dtype: the type of the parameters.
 
+    Shape:
+        (N, T), integers from 0 to V − 1 -> (N, C), logits
+
     Raises:
         ValueError: if a size is below 1, an input or a gradient has a wrong shape, or a text is
             nothing but padding.
@@ -128,6 +133,8 @@ class LSTMClassifier(Layer):
         (2, 2)
         >>> np.allclose(logits[:1], model(np.array([[7, 42, 9]])))  # Padding changes nothing.
         True
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""The training loop.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -29,6 +26,13 @@ class History:
         validation_loss: the loss on the validation data after the epoch; empty without such data.
         validation_accuracy: the share of right classes there; empty without such data.
         seconds: the duration of the whole training.
+
+    Example:
+        >>> history = History(validation_loss=[0.9, 0.5, 0.6])
+        >>> int(np.argmin(history.validation_loss))  # The best epoch, counted from 0.
+        1
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     loss: list[float] = field(default_factory=list)
@@ -62,6 +66,8 @@ def evaluate(
         >>> loss, accuracy = evaluate(Identity(), CrossEntropyLoss(), logits, np.array([0, 1]))
         >>> accuracy
         0.5
+
+    Taught in: book/algorithms/backpropagation.md
     """
     _check_data(x, y, batch_size)
     was_training = model.training
@@ -90,6 +96,8 @@ def fit(
     progress: bool = True,
 ) -> History:
     """Train a model: forward, loss, backward, step, for one minibatch after the other.
+
+    θ ← update(θ, ∂L/∂θ),  L the loss of a minibatch
 
     Args:
         model: the network.
@@ -123,6 +131,8 @@ def fit(
         ...               epochs=20, batch_size=20, rng=rng, progress=False)
         >>> history.accuracy[-1] > 0.95
         True
+
+    Taught in: book/algorithms/backpropagation.md
     """
     _check_data(x, y, batch_size)
     check_dtype(model, x)

@@ -1,7 +1,4 @@
-"""Transformer blocks, and the network that predicts the next token with them.
-
-Taught in: book/algorithms/attention_and_transformers.md
-"""
+"""Transformer blocks, and the network that predicts the next token with them."""
 
 from __future__ import annotations
 
@@ -164,6 +161,8 @@ class TransformerEncoderLayer(_TransformerLayer):
         True
         >>> bool((layer.backward(x) == x).all())
         True
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def forward(
@@ -254,6 +253,8 @@ class TransformerDecoderLayer(_TransformerLayer):
         >>> grad_tgt, grad_memory = layer.backward(y)
         >>> grad_tgt.shape, grad_memory.shape
         ((1, 3, 4), (1, 5, 4))
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(
@@ -400,6 +401,8 @@ class GPT(Layer):
         >>> model.backward(loss.backward())
         >>> generate_greedy(lambda tokens: model(tokens[:, -8:])[:, -1], text, 20).shape
         (1, 27)
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(

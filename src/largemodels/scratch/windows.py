@@ -1,8 +1,6 @@
 """The windows that a kernel sees while it slides over an image, and the way back.
 
 Convolution and pooling both look at an image through windows, so they share this module.
-
-Taught in: book/algorithms/convolutional_networks.md
 """
 
 from __future__ import annotations
@@ -32,6 +30,8 @@ def as_pair(name: str, value: Pair, minimum: int) -> tuple[int, int]:
         >>> as_pair("stride", (2, 0), minimum=1)
         Traceback (most recent call last):
         ValueError: `stride` (=(2, 0)) must be an integer or a pair of integers, at least 1.
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
     pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2 or not all(isinstance(n, int | np.integer) and n >= minimum for n in pair):
@@ -69,6 +69,8 @@ def output_size(
         (24, 24)
         >>> output_size((7, 9), (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 3))
         (4, 6)
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
     padded = tuple(size + 2 * p for size, p in zip(image_size, padding, strict=True))
     span = tuple(d * (k - 1) + 1 for k, d in zip(kernel_size, dilation, strict=True))
@@ -125,6 +127,8 @@ def windows(
         >>> view[0, 1, 0, :, :, 0]  # What its right entry sees.
         array([[2, 3],
                [5, 6]])
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
     output_size(x.shape[2:], kernel_size, stride, padding, dilation)
     top, left = padding
@@ -162,6 +166,8 @@ def add_windows(
         >>> add_windows(np.ones_like(windows(x, (1, 2))), (2, 3))  # Two windows show the middle.
         array([[[[1, 2, 1],
                  [1, 2, 1]]]])
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
     kh, kw, c, _, _, n = grad_windows.shape
     (height, width), (top, left) = image_size, padding

@@ -43,6 +43,8 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
         ...     save_checkpoint(f"{folder}/run.pt", {"model": model.state_dict(), "epoch": 3})
         ...     load_checkpoint(f"{folder}/run.pt")["epoch"]
         3
+
+    Taught in: book/training/training_loop.md
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +78,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         ...     save_checkpoint(f"{folder}/run.pt", {"weight": torch.arange(3)})
         ...     load_checkpoint(f"{folder}/run.pt")
         {'weight': tensor([0, 1, 2])}
+
+    Taught in: book/training/training_loop.md
     """
     path = Path(path)
     if not path.is_file():
@@ -112,6 +116,8 @@ def random_state() -> dict[str, Any]:
         >>> after = torch.rand(2), np.random.rand(), random.random()
         >>> bool((before[0] == after[0]).all()), before[1:] == after[1:]
         (True, True)
+
+    Taught in: book/training/training_loop.md
     """
     numpy_state: Any = np.random.get_state()  # noqa: NPY002  (the global one is meant)
     name, keys, *rest = numpy_state
@@ -138,6 +144,8 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         >>> set_random_state(state)
         >>> random.random() == number
         True
+
+    Taught in: book/training/training_loop.md
     """
     if len(state["cuda"]) != torch.cuda.device_count():
         raise ValueError(

@@ -43,6 +43,14 @@ class Sparsity:
     Args:
         total: the share among all of them.
         layers: the share in each layer, by its name.
+
+    Example:
+        >>> model = nn.Linear(4, 1)
+        >>> model.weight.data = torch.tensor([[0.0, 1.0, 0.0, 2.0]])
+        >>> sparsity(nn.Sequential(model))
+        Sparsity(total=0.5, layers={'0': 0.5})
+
+    Taught in: book/training/compression.md
     """
 
     total: float
@@ -167,6 +175,13 @@ class Quantized:
         values: integers from 0 to 2ᵇ − 1, one in each byte.
         scale: the distance of neighbouring values.
         zero_point: the integer that means 0.
+
+    Example:
+        >>> quantized = Quantized(torch.tensor([0, 3], dtype=torch.uint8), scale=0.5, zero_point=1)
+        >>> quantized.dequantize()
+        tensor([-0.5000,  1.0000])
+
+    Taught in: book/training/compression.md
     """
 
     values: Tensor

@@ -23,6 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from tqdm.auto import tqdm
 
+from largemodels.training.divergence import check_loss, check_parameters
+
 __all__ = ["fit_data_parallel", "process_group", "shard_loader"]
 
 
@@ -77,6 +79,13 @@ def shard_loader(data: Dataset, *, batch_size: int, seed: int) -> DataLoader:
     Raises:
         ValueError: if `batch_size` is no multiple of n, or there are fewer than n examples.
 
+    Example:
+        >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        >>> loader = shard_loader(range(6), batch_size=4, seed=0)  # One process has it all.
+        >>> [len(batch) for batch in loader]
+        [4, 2]
+        >>> dist.destroy_process_group()
+
     Taught in: book/training/distributed_training.md
     """
     workers = dist.get_world_size()
@@ -126,13 +135,27 @@ def fit_data_parallel(
         The mean loss of each epoch over the examples of all processes.
 
     Raises:
+        FloatingPointError: in all processes, if the loss of one, or a parameter, is not finite.
         ValueError: if `epochs` is below 1, or `batch_size` or `train` do not fit the processes.
 
     Source:
         Li et al., "PyTorch Distributed: Experiences on accelerating data parallel training",
         VLDB 2020.
 
-    Example: `largemodels.training.distributed_example`, which `torchrun` starts.
+    Example:
+        >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        >>> from torch.utils.data import TensorDataset
+        >>> x = torch.tensor([[-1.0], [0.0], [1.0], [2.0]])
+        >>> model = nn.Linear(1, 1)  # It learns y = 2 x.
+        >>> losses = fit_data_parallel(
+        ...     model, nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=0.2),
+        ...     TensorDataset(x, 2 * x), epochs=50, batch_size=4, seed=0, progress=False,
+        ... )
+        >>> losses[-1] < 1e-6
+        True
+        >>> dist.destroy_process_group()
+
+        With several processes: `largemodels.training.distributed_example`.
 
     Taught in: book/training/distributed_training.md
     """
@@ -140,17 +163,25 @@ def fit_data_parallel(
         raise ValueError(f"`epochs` (={epochs}) must be at least 1.")
     loader = shard_loader(train, batch_size=batch_size, seed=seed)
     parallel = DistributedDataParallel(model)  # Its backward pass averages the gradients.
+    processes = dist.get_world_size()
     losses = []
     for epoch in tqdm(range(epochs), disable=not progress or dist.get_rank() > 0, unit="epoch"):
         assert isinstance(loader.sampler, DistributedSampler)
         loader.sampler.set_epoch(epoch)
-        total = torch.zeros(2, dtype=torch.float64)  # The sum of the losses and the examples.
-        for x, y in loader:
-            optimizer.zero_grad()
+        total = count = 0.0
+        for step, (x, y) in enumerate(loader):
             value = loss(parallel(x), y)
+            # The mean over all shards, which are equally large. All processes see it, so that all
+            # of them stop: one that stops alone lets the others wait for its gradients.
+            mean = value.detach().double()
+            dist.all_reduce(mean)
+            mean /= processes
+            check_loss(mean.item(), model, optimizer, epoch=epoch, step=step)
+            optimizer.zero_grad()
             value.backward()
             optimizer.step()
-            total += torch.tensor([value.item() * len(x), len(x)], dtype=torch.float64)
-        dist.all_reduce(total)  # All processes get the sum of all.
-        losses.append((total[0] / total[1]).item())
+            total += mean.item() * len(x)
+            count += len(x)
+        check_parameters(model, optimizer, epoch=epoch, step=len(loader))
+        losses.append(total / count)
     return losses

@@ -4,6 +4,8 @@
 
 With `--nproc-per-node 1` it prints the same losses, up to rounding: the batches are the same.
 `--standalone` chooses a free port, so two such runs do not disturb each other.
+
+Taught in: book/training/distributed_training.md
 """
 
 from __future__ import annotations
@@ -18,8 +20,6 @@ from torch.utils.data import TensorDataset
 from largemodels import data
 from largemodels.training.checkpoint import save_checkpoint
 from largemodels.training.distributed import fit_data_parallel, process_group
-
-__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -26,6 +26,7 @@ from largemodels.training.checkpoint import (
     save_checkpoint,
     set_random_state,
 )
+from largemodels.training.divergence import check_loss, check_parameters, divergence
 
 __all__ = ["evaluate", "fit"]
 
@@ -46,6 +47,10 @@ class _Position:
     best_loss: float = math.inf
     best_weights: dict[str, Tensor] | None = None
     epochs_without_improvement: int = 0
+
+    @property
+    def place(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "step": self.step}
 
 
 def evaluate(
@@ -77,6 +82,8 @@ def evaluate(
         >>> loss, accuracy = evaluate(nn.Identity(), nn.CrossEntropyLoss(), data)
         >>> accuracy
         0.5
+
+    Taught in: book/training/training_loop.md
     """
     length = _length("data", data)
     _check_choices(batch_size, precision)
@@ -179,6 +186,8 @@ def fit(
         ...               epochs=20, batch_size=20, seed=0, progress=False)
         >>> history.accuracy[-1] > 0.95
         True
+
+    Taught in: book/training/training_loop.md
     """
     length = _length("train", train)
     _check_choices(batch_size, precision)
@@ -212,7 +221,7 @@ def fit(
 
     def save() -> None:
         if path is not None:
-            _check_parameters(model, optimizer, position)  # Keep the last good checkpoint.
+            check_parameters(model, optimizer, **position.place)  # Keep the last good checkpoint.
             position.history.seconds = seconds_before + time.perf_counter() - started
             states = {name: part.state_dict() for name, part in stateful.items()}
             content = {"states": states, "position": _to_dict(position), "setup": setup}
@@ -240,8 +249,7 @@ def fit(
                     prediction = model(x)
                     batch_loss = loss(prediction, y)
                 value = batch_loss.item()
-                if not math.isfinite(value):
-                    raise _divergence(f"the loss is {value}", model, optimizer, position)
+                check_loss(value, model, optimizer, **position.place)
                 optimizer.zero_grad()
                 scaler.scale(batch_loss).backward()
                 scaler.unscale_(optimizer)
@@ -259,7 +267,9 @@ def fit(
                 bar.update()
                 if checkpoint_steps and position.step % checkpoint_steps == 0:
                     save()
-            _check_parameters(model, optimizer, position)  # No loss has seen the last update yet.
+            check_parameters(
+                model, optimizer, **position.place
+            )  # No loss has seen the last update yet.
             history.loss.append(position.loss_sum / length)
             history.accuracy.append(position.correct / length)
             if validation is not None:
@@ -268,7 +278,7 @@ def fit(
                 )
                 if not math.isfinite(validation_loss):
                     what = f"the validation loss is {validation_loss}"
-                    raise _divergence(what, model, optimizer, position)
+                    raise divergence(what, model, optimizer, **position.place)
                 history.validation_loss.append(validation_loss)
                 history.validation_accuracy.append(validation_accuracy)
                 if patience is not None:
@@ -370,39 +380,6 @@ def _accuracy(loss: nn.Module, prediction: Tensor, target: Tensor) -> float:
         target = target.argmax(dim=1)
     counted = target != loss.ignore_index
     return (classes == target)[counted].float().mean().item()
-
-
-def _check_parameters(
-    model: nn.Module, optimizer: torch.optim.Optimizer, position: _Position
-) -> None:
-    for name, parameter in model.named_parameters():
-        if not parameter.isfinite().all():
-            what = f"the parameter `{name}` is not finite"
-            raise _divergence(what, model, optimizer, position)
-
-
-def _divergence(
-    what: str, model: nn.Module, optimizer: torch.optim.Optimizer, position: _Position
-) -> FloatingPointError:
-    rates = ", ".join(f"{group['lr']:g}" for group in optimizer.param_groups)
-    where = f"step {position.step} of epoch {position.epoch + 1}"
-    gradients = {
-        name: parameter.grad.abs().max().item()
-        for name, parameter in model.named_parameters()
-        if parameter.grad is not None
-    }
-    if not gradients:
-        return FloatingPointError(
-            f"Training stopped before the first step: {what}. The learning rate is {rates}, there "
-            "is no gradient yet. Look for NaN or huge numbers in the data and the initial weights."
-        )
-    # A NaN counts as the largest of all.
-    largest = max(gradients, key=lambda name: np.nan_to_num(gradients[name], nan=math.inf))
-    return FloatingPointError(
-        f"Training diverged after {where}: {what}. The learning rate is {rates}, the largest "
-        f"gradient of the last step is {gradients[largest]:.3g}, in `{largest}`. "
-        "A smaller learning rate is the first thing to try."
-    )
 
 
 def _length(name: str, data: Dataset) -> int:

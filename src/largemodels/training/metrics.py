@@ -56,6 +56,8 @@ def expected_calibration_error(
         >>> probabilities = [[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]]  # Right, wrong, right.
         >>> round(expected_calibration_error(probabilities, [0, 1, 1], bins=10), 3)
         0.4
+
+    Taught in: book/training/evaluation.md
     """
     probabilities, targets = np.asarray(probabilities, dtype=np.float64), np.asarray(targets)
     if bins < 1:
@@ -109,6 +111,8 @@ def perplexity(losses: ArrayLike) -> float:
     Example:
         >>> perplexity([np.log(2), np.log(8)])  # Probabilities 1/2 and 1/8.
         4.0
+
+    Taught in: book/training/evaluation.md
     """
     losses = np.asarray(losses, dtype=np.float64)
     if losses.size == 0:
@@ -163,6 +167,8 @@ def bleu(
         84.09
         >>> bleu(["the the the the"], references, smooth="none")
         0.0
+
+    Taught in: book/training/evaluation.md
     """
     import sacrebleu  # An extra: the other measures do without.
 
@@ -213,6 +219,8 @@ def root_mean_squared_error(
     Example:
         >>> root_mean_squared_error([5.3, 3.0], [5.0, 1.0], low=1, high=5)  # Errors 0 and 2.
         1.4142135623730951
+
+    Taught in: book/training/evaluation.md
     """
     predictions = np.asarray(predictions, dtype=np.float64)
     ratings = np.asarray(ratings, dtype=np.float64)
@@ -268,6 +276,8 @@ def ndcg_at_k(scores: ArrayLike, relevance: ArrayLike, k: int) -> float:
         >>> relevance = [[0, 1, 0], [0, 0, 0]]  # The second user likes nothing.
         >>> round(ndcg_at_k(scores, relevance, k=2), 4)  # 1 / log2(3)
         0.6309
+
+    Taught in: book/training/evaluation.md
     """
     scores, relevance = np.asarray(scores), np.asarray(relevance)
     if scores.ndim != 2 or scores.shape != relevance.shape:
@@ -312,6 +322,8 @@ def hit_rate_at_k(scores: ArrayLike, targets: ArrayLike, k: int) -> float:
         >>> scores = [[0.9, 0.5, 0.1], [0.9, 0.5, 0.1]]
         >>> hit_rate_at_k(scores, [1, 2], k=2)  # Places 2 and 3.
         0.5
+
+    Taught in: book/training/evaluation.md
     """
     scores, targets = np.asarray(scores), np.asarray(targets)
     if scores.ndim != 2 or len(scores) == 0 or targets.shape != scores.shape[:1]:

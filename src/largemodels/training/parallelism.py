@@ -37,6 +37,13 @@ class Traffic:
         messages: messages of all workers together.
         busiest_bytes: bytes that the busiest worker (or the server) sent; none received more.
         total_bytes: bytes that all sent together.
+
+    Example:
+        >>> _, traffic = ring_all_reduce([np.zeros(6), np.zeros(6), np.zeros(6)])
+        >>> traffic  # 2 · (3 − 1) steps, in each of them 3 workers send 2 numbers of 8 bytes.
+        Traffic(steps=4, messages=12, busiest_bytes=64, total_bytes=192)
+
+    Taught in: book/training/distributed_training.md
     """
 
     steps: int

@@ -43,6 +43,8 @@ class Range:
         Range(low=16, high=256, log=False)
         >>> Range(1e-4, 1e-1, log=True).grid(4)
         [0.0001, 0.001, 0.01, 0.1]
+
+    Taught in: book/training/hyper_parameters.md
     """
 
     low: float
@@ -94,6 +96,12 @@ class Trial:
         value: what the objective returned; None if it failed.
         seconds: how long it took.
         error: why it failed; None if it did not.
+
+    Example:
+        >>> Trial({"lr": 3.0}, None, seconds=0.2, error="it diverged")
+        Trial(parameters={'lr': 3.0}, value=None, seconds=0.2, error='it diverged')
+
+    Taught in: book/training/hyper_parameters.md
     """
 
     parameters: dict[str, Any]
@@ -109,6 +117,13 @@ class SearchResult:
     Args:
         trials: the trials.
         direction: "minimize" or "maximize".
+
+    Example:
+        >>> trials = [Trial({"lr": 0.1}, 2.5, seconds=0.1), Trial({"lr": 0.2}, 1.5, seconds=0.1)]
+        >>> SearchResult(trials).best.parameters
+        {'lr': 0.2}
+
+    Taught in: book/training/hyper_parameters.md
     """
 
     trials: list[Trial]

@@ -1,8 +1,6 @@
 """Adversarial examples: inputs changed so little that nobody notices, and the model is wrong.
 
 Training on them makes a model robust against such changes. It explains nothing.
-
-Taught in: book/training/adversarial_examples.md
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from largemodels.scratch.training import History
+from largemodels.training.divergence import check_loss, check_parameters
 from largemodels.trust._models import device_and_dtype, evaluation_mode
 
 __all__ = ["accuracy_under_attack", "adversarial_fit", "fgsm", "pgd"]
@@ -54,6 +53,8 @@ def fgsm(model: nn.Module, x: Tensor, y: Tensor, *, epsilon: float) -> Tensor:
         >>> model.weight.data = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.0, 0.0]])
         >>> fgsm(model, torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([0]), epsilon=0.25)
         tensor([[0.2500, 0.7500, 0.0000]])
+
+    Taught in: book/training/adversarial_examples.md
     """
     _check("epsilon", epsilon)
     _check_inputs(x)
@@ -101,6 +102,8 @@ def pgd(
         >>> x = torch.tensor([[0.5, 0.5, 0.0]])
         >>> pgd(model, x, torch.tensor([0]), epsilon=0.25)  # As far as it may, in each input.
         tensor([[0.2500, 0.7500, 0.0000]])
+
+    Taught in: book/training/adversarial_examples.md
     """
     _check("epsilon", epsilon)
     _check_inputs(x)
@@ -143,6 +146,8 @@ def accuracy_under_attack(
         >>> x, y = torch.tensor([[0.6], [0.9], [0.1]]), torch.tensor([0, 0, 1])
         >>> accuracy_under_attack(model, partial(fgsm, epsilon=0.2), x, y)
         0.666...
+
+    Taught in: book/training/adversarial_examples.md
     """
     if len(x) == 0 or len(x) != len(y):
         raise ValueError(f"`x` and `y` must have one length above 0, got {len(x)} and {len(y)}.")
@@ -185,6 +190,7 @@ def adversarial_fit(
         The losses and accuracies on the adversarial examples of each epoch.
 
     Raises:
+        FloatingPointError: if the training diverges: the loss or a parameter is not finite.
         ValueError: if `epochs` or `batch_size` is below 1.
 
     Source:
@@ -203,6 +209,8 @@ def adversarial_fit(
         ...     partial(fgsm, epsilon=0.1), epochs=100, batch_size=4, seed=0, progress=False)
         >>> history.accuracy[-1]
         1.0
+
+    Taught in: book/training/adversarial_examples.md
     """
     for name, number in {"epochs": epochs, "batch_size": batch_size}.items():
         if number < 1:
@@ -213,20 +221,22 @@ def adversarial_fit(
     batches = DataLoader(train, batch_size=batch_size, shuffle=True, generator=generator)
     history, started = History(), time.perf_counter()
     with tqdm(total=epochs * len(batches), disable=not progress, unit="step") as bar:
-        for _ in range(epochs):
+        for epoch in range(epochs):
             sums = np.zeros(3)  # Loss, right answers, examples.
-            for inputs, classes in batches:
+            for step, (inputs, classes) in enumerate(batches):
                 x, y = inputs.to(device), classes.to(device)
                 moved = attack(model, x, y)
                 model.train()
                 logits = model(moved)
                 loss = functional.cross_entropy(logits, y)
+                check_loss(loss.item(), model, optimizer, epoch=epoch, step=step)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 right = (logits.argmax(dim=1) == y).sum().item()
                 sums += [loss.item() * len(x), right, len(x)]
                 bar.update()
+            check_parameters(model, optimizer, epoch=epoch, step=len(batches))
             history.loss.append(float(sums[0] / sums[2]))
             history.accuracy.append(float(sums[1] / sums[2]))
             bar.set_postfix(loss=f"{history.loss[-1]:.4f}")

@@ -1,7 +1,4 @@
-"""Why a table without names is not anonymous: few known facts are enough to find a person.
-
-Taught in: book/training/privacy.md
-"""
+"""Why a table without names is not anonymous: few known facts are enough to find a person."""
 
 from __future__ import annotations
 
@@ -39,6 +36,8 @@ def k_anonymity(*columns: ArrayLike) -> int:
         1
         >>> k_anonymity(np.array(age) // 10 * 10, postcode)  # Thirties and fifties.
         2
+
+    Taught in: book/training/privacy.md
     """
     arrays = [np.asarray(column) for column in columns]
     if not arrays:
@@ -86,6 +85,8 @@ def reidentified_share(
         >>> ratings = [5, 3, 5, 4]  # Both gave item 0 five stars; only item 1 tells them apart.
         >>> reidentified_share(pairs, ratings, known=2, rng=np.random.default_rng(0))
         1.0
+
+    Taught in: book/training/privacy.md
     """
     who, values = np.asarray(pairs), np.asarray(ratings, dtype=np.float64)
     if who.ndim != 2 or who.shape[1] != 2 or len(who) == 0 or values.shape != who.shape[:1]:

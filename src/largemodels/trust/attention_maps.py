@@ -5,8 +5,6 @@ for a prediction: other weights often give the same one (Jain and Wallace, "Atte
 explanation", NAACL 2019; Wiegreffe and Pinter, "Attention is not not explanation", EMNLP 2019).
 Take a map as a guess, and test it: `permuted_attention` shows what the model says when it looks
 elsewhere.
-
-Taught in: book/training/interpretability.md
 """
 
 from __future__ import annotations
@@ -58,6 +56,8 @@ def attention_weights(model: nn.Module | Layer, *inputs: ArrayLike) -> list[np.n
         >>> (weights,) = attention_weights(layer, x, x, x)
         >>> weights.tolist()
         [[[[0.5, 0.5], [0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]]]
+
+    Taught in: book/training/interpretability.md
     """
     if isinstance(model, Layer):
         weights = _scratch_weights(model, *map(np.asarray, inputs))
@@ -101,6 +101,8 @@ def permuted_attention(seed: int) -> AbstractContextManager[object]:
         True
         >>> torch.allclose(again_two, layer(one, two, two)[0])
         True
+
+    Taught in: book/training/interpretability.md
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -141,6 +143,8 @@ def attention_rollout(weights: Sequence[ArrayLike]) -> np.ndarray:
         >>> attention_rollout([swap])
         array([[[0.5, 0.5],
                 [0.5, 0.5]]])
+
+    Taught in: book/training/interpretability.md
     """
     layers = [np.asarray(layer) for layer in weights]
     if not layers:

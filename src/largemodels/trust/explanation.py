@@ -13,8 +13,6 @@ logits. The model is put into evaluation mode for the explanation, and back afte
 
 For LIME and SHAP of a text, let `x` be its tokens, the baseline the padding, and the model start
 with `x.long()`.
-
-Taught in: book/training/interpretability.md
 """
 
 from __future__ import annotations
@@ -63,6 +61,8 @@ def saliency(model: nn.Module, x: ArrayLike, target: ArrayLike) -> np.ndarray:
         >>> model.weight.data = torch.tensor([[1.0, -3.0], [0.5, 0.0]])
         >>> saliency(model, [[10.0, 20.0]], [0])  # The size of the inputs does not matter.
         array([[1., 3.]], dtype=float32)
+
+    Taught in: book/training/interpretability.md
     """
     from captum.attr import Saliency  # Half a second that no other room should pay.
 
@@ -113,6 +113,8 @@ def integrated_gradients(
         ...         return (x[:, 0] * x[:, 1]).unsqueeze(1)  # (N, 2) -> (N, 1)
         >>> integrated_gradients(Product(), [[2.0, 3.0]], [0]).round(4)  # 6, shared fairly.
         array([[3., 3.]], dtype=float32)
+
+    Taught in: book/training/interpretability.md
     """
     from captum.attr import IntegratedGradients
 
@@ -168,6 +170,8 @@ def token_attributions(
         >>> model = nn.Sequential(embedding, nn.Flatten())  # One score for each place.
         >>> token_attributions(model, embedding, [[1, 2]], [1]).round(4)
         array([[ 0., -5.]], dtype=float32)
+
+    Taught in: book/training/interpretability.md
     """
     from captum.attr import LayerIntegratedGradients
 
@@ -238,6 +242,8 @@ def lime(
         >>> model.weight.data = torch.tensor([[1.0, -2.0, 1.0]])
         >>> lime(model, [[5.0, 1.0, 7.0]], [0], samples=100, seed=0).round(3)
         array([[ 5., -2.,  7.]], dtype=float32)
+
+    Taught in: book/training/interpretability.md
     """
     from captum._utils.models.linear_model import SkLearnLinearRegression
     from captum.attr import Lime

@@ -2,8 +2,6 @@
 
 A number says that groups are treated differently, not why, nor which difference is wrong. Which
 criterion is right depends on who bears the cost of which error.
-
-Taught in: book/startup_strategy/ethics_and_fairness.md
 """
 
 from __future__ import annotations
@@ -39,6 +37,13 @@ class GroupRates:
         true_positive_rate: the share accepted among those with the good outcome, P(ŷ = 1 | y = 1).
         false_positive_rate: the share accepted among the others, P(ŷ = 1 | y = 0).
         precision: the share with the good outcome among the accepted, P(y = 1 | ŷ = 1).
+
+    Example:
+        >>> rates = group_rates([1, 0, 0, 0], [1, 1, 0, 0], ["a"] * 4)["a"]
+        >>> rates.base_rate, rates.selection_rate, rates.true_positive_rate, rates.precision
+        (0.25, 0.5, 1.0, 0.5)
+
+    Taught in: book/startup_strategy/ethics_and_fairness.md
     """
 
     count: int
@@ -69,6 +74,8 @@ def group_rates(
         >>> rates = group_rates([1, 1, 0, 1, 0, 0], [1, 0, 0, 1, 1, 0], list("aaabbb"))
         >>> rates["b"].selection_rate, rates["b"].true_positive_rate, rates["b"].precision
         (0.666..., 1.0, 0.5)
+
+    Taught in: book/startup_strategy/ethics_and_fairness.md
     """
     y, decisions = _binary("targets", targets), _binary("predictions", predictions)
     labels = _groups(groups, len(y))
@@ -114,6 +121,8 @@ def demographic_parity_difference(predictions: ArrayLike, groups: ArrayLike) -> 
     Example:
         >>> demographic_parity_difference([1, 1, 0, 1, 0, 0], list("aaabbb"))  # 2/3 − 1/3
         0.333...
+
+    Taught in: book/startup_strategy/ethics_and_fairness.md
     """
     # The outcomes do not count here, so any will do.
     rates = group_rates(np.asarray(predictions), predictions, groups).values()
@@ -146,6 +155,8 @@ def equal_opportunity_difference(
     Example:
         >>> equal_opportunity_difference([1, 1, 0, 1, 1, 0], [1, 1, 0, 1, 0, 1], list("aaabbb"))
         0.5
+
+    Taught in: book/startup_strategy/ethics_and_fairness.md
     """
     rates = group_rates(targets, predictions, groups)
     for group, rate in rates.items():
@@ -183,6 +194,8 @@ def group_calibration(
         >>> predicted, observed = group_calibration([0, 1, 1, 1], [0.5] * 4, list("aabb"))["b"]
         >>> predicted.tolist(), observed.tolist()  # In group b, 0.5 means 1.
         ([0.5], [1.0])
+
+    Taught in: book/startup_strategy/ethics_and_fairness.md
     """
     y, labels = _binary("targets", targets), _groups(groups, len(np.asarray(targets)))
     p = np.asarray(probabilities, dtype=np.float64)
@@ -231,6 +244,8 @@ def equal_opportunity_thresholds(
         >>> scores = [0.9, 0.7, 0.6, 0.5, 0.3, 0.2]
         >>> equal_opportunity_thresholds([1, 1, 0, 1, 1, 0], scores, list("aaabbb"), 1.0)
         {'a': 0.7, 'b': 0.3}
+
+    Taught in: book/startup_strategy/ethics_and_fairness.md
     """
     y, labels = _binary("targets", targets), _groups(groups, len(np.asarray(targets)))
     values = np.asarray(scores, dtype=np.float64)
@@ -280,6 +295,8 @@ def implied_false_positive_rate(
         ...     print(round(implied_false_positive_rate(base_rate, 0.8, 0.6), 3))
         0.15
         0.037
+
+    Taught in: book/startup_strategy/ethics_and_fairness.md
     """
     if not 0 < base_rate < 1:
         raise ValueError(f"`base_rate` (={base_rate}) must be between 0 and 1.")

@@ -3,8 +3,6 @@
 Weights are not harmless: `leaked_input` reads an example off a gradient. Masks hide the weights of
 each client from the server (`add_pairwise_masks`), and differential privacy hides each person from
 everyone (`largemodels.trust.privacy`). Federated learning alone does neither.
-
-Taught in: book/training/federated_learning.md
 """
 
 from __future__ import annotations
@@ -58,6 +56,8 @@ def split_dirichlet(
         >>> rng = np.random.default_rng(0)
         >>> split_dirichlet([0, 0, 0, 0, 1, 1, 1, 1], 2, concentration=0.1, rng=rng)
         [array([0, 1, 2, 3]), array([4, 5, 6, 7])]
+
+    Taught in: book/training/federated_learning.md
     """
     labels = np.asarray(labels)
     if labels.ndim != 1:
@@ -108,6 +108,8 @@ def average_weights(
         >>> states = [{"w": torch.tensor([0.0])}, {"w": torch.tensor([4.0])}]
         >>> average_weights(states, [30, 10])
         {'w': tensor([1.])}
+
+    Taught in: book/training/federated_learning.md
     """
     if not states or len(states) != len(sizes):
         raise ValueError(
@@ -189,6 +191,8 @@ def federated_fit(
         ...                         batch_size=10, learning_rate=0.5, seed=0, progress=False)
         >>> history.accuracy[-1] > 0.95
         True
+
+    Taught in: book/training/federated_learning.md
     """
     _check_positive(rounds=rounds, local_epochs=local_epochs, learning_rate=learning_rate)
     if not 0 < share <= 1:
@@ -265,6 +269,8 @@ def add_pairwise_masks(updates: ArrayLike, *, seed: int) -> np.ndarray:
         >>> masked = add_pairwise_masks([[1, -2], [10, 20], [100, 200]], seed=0)
         >>> masked.sum(axis=0).astype(np.int64)
         array([111, 218])
+
+    Taught in: book/training/federated_learning.md
     """
     array = np.asarray(updates)
     if array.ndim != 2 or len(array) < 2 or not np.issubdtype(array.dtype, np.integer):
@@ -310,6 +316,8 @@ def leaked_input(weight_gradient: ArrayLike, bias_gradient: ArrayLike) -> np.nda
         >>> layer(torch.tensor([[10.0, 20.0, 30.0]])).square().sum().backward()
         >>> leaked_input(layer.weight.grad, layer.bias.grad).round(3)
         array([10., 20., 30.])
+
+    Taught in: book/training/federated_learning.md
     """
     weight = np.asarray(weight_gradient, dtype=np.float64)
     bias = np.asarray(bias_gradient, dtype=np.float64)

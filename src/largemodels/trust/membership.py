@@ -1,7 +1,4 @@
-"""Membership inference: see from a model whether a person was in its training data.
-
-Taught in: book/training/privacy.md
-"""
+"""Membership inference: see from a model whether a person was in its training data."""
 
 from __future__ import annotations
 
@@ -38,6 +35,8 @@ def example_losses(model: nn.Module, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         >>> _ = nn.init.zeros_(model.weight), nn.init.zeros_(model.bias)
         >>> example_losses(model, [[1.0], [2.0]], [0, 1]).round(3)  # ln 2: a guess.
         array([0.693, 0.693], dtype=float32)
+
+    Taught in: book/training/privacy.md
     """
     inputs = to_tensor(model, "x", x)
     targets = to_targets(model, "y", y, len(inputs))
@@ -68,6 +67,8 @@ def membership_auc(member_losses: ArrayLike, other_losses: ArrayLike) -> float:
     Example:
         >>> membership_auc([0.1, 0.2], [0.15, 3.0])  # Three of four pairs are in order.
         0.75
+
+    Taught in: book/training/privacy.md
     """
     members, others = _check("member_losses", member_losses), _check("other_losses", other_losses)
     is_member = np.repeat([1, 0], [len(members), len(others)])
@@ -99,6 +100,8 @@ def membership_advantage(member_losses: ArrayLike, other_losses: ArrayLike) -> f
     Example:
         >>> membership_advantage([0.1, 0.3, 0.2], [0.15, 3.0, 0.9])  # 2/3 − 1/3
         0.333...
+
+    Taught in: book/training/privacy.md
     """
     members, others = _check("member_losses", member_losses), _check("other_losses", other_losses)
     threshold = members.mean()

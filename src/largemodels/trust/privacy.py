@@ -7,8 +7,6 @@ not that, and neither is data that never leave the device: only noise of the rig
 The noise here comes from ordinary pseudo-random numbers in floating point. That is right for
 learning and for research. A release of real people's data needs a secure generator, which opacus
 has as `secure_mode`.
-
-Taught in: book/training/privacy.md
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from largemodels.training.divergence import check_loss, check_parameters
 from largemodels.trust._models import device_and_dtype
 
 __all__ = [
@@ -66,6 +65,8 @@ def laplace_mechanism(
         >>> rng = np.random.default_rng(0)
         >>> laplace_mechanism([120, 80], sensitivity=1, epsilon=0.5, rng=rng).round(1)
         array([120.6,  78.8])
+
+    Taught in: book/training/privacy.md
     """
     _check_positive(sensitivity=sensitivity, epsilon=epsilon)
     value = np.asarray(value, dtype=np.float64)
@@ -105,6 +106,8 @@ def gaussian_mechanism(
         >>> rng = np.random.default_rng(0)
         >>> gaussian_mechanism(0.5, sensitivity=0.001, epsilon=0.5, delta=1e-5, rng=rng).round(3)
         np.float64(0.501)
+
+    Taught in: book/training/privacy.md
     """
     _check_positive(sensitivity=sensitivity, epsilon=epsilon)
     _check_delta(delta)
@@ -160,6 +163,8 @@ def private_gradients(
         >>> x, y = torch.ones(2, 1), torch.tensor([[-0.25], [-50.0]])  # Gradients 0.5 and 100.
         >>> private_gradients(model, nn.MSELoss(), x, y, max_grad_norm=1.0, noise_multiplier=0.0)
         {'weight': tensor([[0.7500]])}
+
+    Taught in: book/training/privacy.md
     """
     _check_positive(max_grad_norm=max_grad_norm)
     _check_noise(noise_multiplier)
@@ -197,6 +202,13 @@ class PrivateTraining:
         delta: δ.
         noise_multiplier: σ, the standard deviation of the noise in units of the clipping norm.
         loss: the mean training loss of each epoch. It is not private: do not publish it.
+
+    Example:
+        >>> result = PrivateTraining(epsilon=2.9, delta=1e-5, noise_multiplier=1.1, loss=[0.7, 0.4])
+        >>> round(float(np.exp(result.epsilon)))  # One person multiplies no probability by more.
+        18
+
+    Taught in: book/training/privacy.md
     """
 
     epsilon: float
@@ -247,6 +259,7 @@ def private_fit(
         The ε spent, and the losses.
 
     Raises:
+        FloatingPointError: if the training diverges: the loss or a parameter is not finite.
         ValueError: if an argument is out of range, or not exactly one of `epsilon` and
             `noise_multiplier` is given.
         opacus.validators.errors.UnsupportedModuleError: if a layer mixes the examples of a batch.
@@ -270,6 +283,8 @@ def private_fit(
         True
         >>> (model(x).argmax(dim=1) == data.tensors[1]).float().mean().item() > 0.95
         True
+
+    Taught in: book/training/privacy.md
     """
     if (epsilon is None) == (noise_multiplier is None):
         raise ValueError(
@@ -344,20 +359,25 @@ def _train(
             max_grad_norm=max_grad_norm,
             noise_generator=torch.Generator(device).manual_seed(noise_seed),
         )
-        for _ in range(epochs):
-            loss_sum = count = 0.0
-            for x, y in private_batches:
-                private_optimizer.zero_grad()
-                batch_loss = loss(private_model(x.to(device)), y.to(device))
-                batch_loss.backward()
-                private_optimizer.step()
-                if len(x):  # A random batch can be empty, and still gets its noise.
-                    loss_sum += batch_loss.item() * len(x)
-                    count += len(x)
-                bar.update()
-            losses.append(loss_sum / count if count else math.nan)
-            bar.set_postfix(loss=f"{losses[-1]:.4f}")
-        private_model.to_standard_module()
+        try:
+            for epoch in range(epochs):
+                loss_sum = count = 0.0
+                for step, (x, y) in enumerate(private_batches):
+                    batch_loss = loss(private_model(x.to(device)), y.to(device))
+                    if len(x):  # A random batch can be empty, and still gets its noise.
+                        value = batch_loss.item()
+                        check_loss(value, model, optimizer, epoch=epoch, step=step)
+                        loss_sum += value * len(x)
+                        count += len(x)
+                    private_optimizer.zero_grad()
+                    batch_loss.backward()
+                    private_optimizer.step()
+                    bar.update()
+                check_parameters(model, optimizer, epoch=epoch, step=len(batches))
+                losses.append(loss_sum / count if count else math.nan)
+                bar.set_postfix(loss=f"{losses[-1]:.4f}")
+        finally:
+            private_model.to_standard_module()
         epsilon = float(engine.get_epsilon(delta)) if noise_multiplier > 0 else math.inf
     return PrivateTraining(epsilon, delta, noise_multiplier, losses)
 

@@ -1,7 +1,4 @@
-"""Shapley values: how to share out what a team earns, and with it the score of a model.
-
-Taught in: book/training/interpretability.md
-"""
+"""Shapley values: how to share out what a team earns, and with it the score of a model."""
 
 from __future__ import annotations
 
@@ -64,6 +61,8 @@ def shap_values(
         >>> model.weight.data = torch.tensor([[1.0, -2.0]])
         >>> shap_values(model, [[3.0, 1.0]], [0], background=[[0.0, 0.0], [2.0, 0.0]]).round(4)
         array([[ 2., -2.]], dtype=float32)
+
+    Taught in: book/training/interpretability.md
     """
     import shap  # More than a second, for this function only.
 
@@ -141,6 +140,8 @@ def shapley_values(
         >>> shares = shapley_values(gloves, ["left", "right", "other right"])
         >>> {player: round(share, 3) for player, share in shares.items()}
         {'left': 0.667, 'right': 0.167, 'other right': 0.167}
+
+    Taught in: book/training/interpretability.md
     """
     count = len(players)
     if count == 0 or len(set(players)) != count:

@@ -57,6 +57,12 @@ def test_enlarged_digits_are_the_digits(sample):
     np.testing.assert_array_equal(turned, large.x_test[:, ::-1, ::-1])
 
 
+def test_who_changes_the_digits_changes_them_for_nobody_else():
+    first = data.load("digits")
+    first.x_train[...] = 0
+    assert data.load("digits").x_train.max() == 16
+
+
 def test_digits_need_no_network_and_are_no_sample(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LARGEMODELS_DATA", str(tmp_path / "nothing"))
     monkeypatch.setenv("LARGEMODELS_OFFLINE", "1")

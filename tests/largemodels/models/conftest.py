@@ -1,5 +1,6 @@
 """What the tests of all twins share: one comparison of outputs and gradients."""
 
+import copy
 import os
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 import torch
 
-from largemodels.models.weights import copy_to_keras, keras_arrays
+from largemodels.models.weights import copy_from_keras, copy_to_keras, keras_arrays
 
 Compare = Callable[..., None]
 
@@ -47,6 +48,13 @@ def compare_twins() -> Compare:
                 noise = torch.rand(tensor.shape, generator=generator)
                 tensor.copy_(noise + 0.5 if name.endswith("running_var") else noise - 0.5)
         copy_to_keras(torch_model, keras_model)
+        emptied = copy.deepcopy(torch_model)
+        for name, tensor in emptied.state_dict().items():
+            if name.rpartition(".")[2] != "num_batches_tracked":  # Keras does not keep it.
+                tensor.fill_(torch.nan)
+        copy_from_keras(keras_model, emptied)  # The way back finds every number again.
+        for name, tensor in emptied.state_dict().items():
+            torch.testing.assert_close(tensor, torch_model.state_dict()[name], rtol=0, atol=0)
 
         torch_y = torch_model.train(training)(torch.from_numpy(x))
         upstream = np.random.default_rng(1).standard_normal(torch_y.shape, dtype=np.float32)

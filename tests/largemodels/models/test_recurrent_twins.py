@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from largemodels import scratch
 from largemodels.models.keras import recurrent as keras_models
 from largemodels.models.pytorch import recurrent as pytorch
-from largemodels.models.weights import copy_to_keras, copy_to_pytorch, keras_arrays
+from largemodels.models.weights import copy_from_keras, copy_to_keras, copy_to_pytorch, keras_arrays
 
 PADDING = 3  # Not 0, so that a 0 in the code shows.
 TOKENS = np.array(
@@ -59,6 +59,10 @@ def classifiers(pooling: str) -> tuple[nn.Module, keras.Model]:
     torch_model = pytorch.LSTMClassifier(*sizes, padding_idx=PADDING, pooling=pooling)
     keras_model = keras_models.LSTMClassifier(*sizes, padding_idx=PADDING, pooling=pooling)
     randomize(torch_model)
+    copy_to_keras(torch_model, keras_model)
+    # There and back again: Keras keeps only the sum of the two biases.
+    copy_from_keras(keras_model, torch_model)
+    assert not torch_model.recurrent.bias_hh_l0.any()
     copy_to_keras(torch_model, keras_model)
     return torch_model, keras_model
 

@@ -1,5 +1,6 @@
 """Networks for images: scratch, PyTorch and Keras give the same outputs and gradients."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -15,7 +16,13 @@ import torch
 from largemodels import scratch
 from largemodels.models import keras as keras_models
 from largemodels.models import pytorch
-from largemodels.models.weights import copy_to_keras, copy_to_pytorch, keras_arrays
+from largemodels.models.weights import (
+    copy_from_keras,
+    copy_to_keras,
+    copy_to_pytorch,
+    copy_to_scratch,
+    keras_arrays,
+)
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -57,7 +64,15 @@ def assert_twins_agree(
         for tensor in torch_model.state_dict().values():
             tensor.zero_()
         copy_to_pytorch(scratch_model.train(training), torch_model)
+        copy_to_scratch(torch_model, scratch_model)
     copy_to_keras(torch_model, keras_model)
+    emptied = copy.deepcopy(torch_model)
+    for name, tensor in emptied.state_dict().items():
+        if name.rpartition(".")[2] != "num_batches_tracked":  # Keras does not keep it.
+            tensor.fill_(torch.nan)
+    copy_from_keras(keras_model, emptied)  # The way back finds every number again.
+    for name, tensor in emptied.state_dict().items():
+        torch.testing.assert_close(tensor, torch_model.state_dict()[name], rtol=0, atol=0)
 
     torch_x = torch.from_numpy(x).requires_grad_()
     torch_y = torch_model.train(training)(torch_x)

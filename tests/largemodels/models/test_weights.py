@@ -1,5 +1,6 @@
 """Each rule of the weight mover gives equal outputs; what has no rule gives an error."""
 
+import copy
 import os
 import re
 
@@ -14,7 +15,7 @@ from keras import layers
 from torch import nn
 
 from largemodels import scratch
-from largemodels.models.weights import copy_to_keras, keras_arrays
+from largemodels.models.weights import copy_from_keras, copy_to_keras, copy_to_scratch, keras_arrays
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -42,6 +43,18 @@ def assert_moved(torch_model: nn.Module, keras_model: keras.Model, *inputs: np.n
     if isinstance(expected, tuple):  # A recurrent layer also returns its last state.
         expected = expected[0]
     np.testing.assert_allclose(keras_model(*inputs), expected.detach().numpy(), **CLOSE)
+    assert_moves_back(keras_model, torch_model, *map(torch.from_numpy, inputs))
+
+
+def assert_moves_back(
+    keras_model: keras.Model, torch_model: nn.Module, *inputs: torch.Tensor
+) -> None:
+    expected, emptied = torch_model(*inputs), copy.deepcopy(torch_model)
+    with torch.no_grad():
+        for parameter in emptied.parameters():
+            parameter.fill_(torch.nan)
+    copy_from_keras(keras_model, emptied)
+    torch.testing.assert_close(emptied(*inputs), expected, rtol=1e-5, atol=1e-5)
 
 
 RECURRENT = {
@@ -93,6 +106,9 @@ def test_a_recurrent_layer_moves_from_scratch(recurrent: type) -> None:
     copy_to_keras(model, keras_model)
     tokens = np.array([[0, 6, 2, 3, 1]])
     np.testing.assert_allclose(keras_model(tokens), model(tokens), **CLOSE)
+    other = scratch.CharRNN(7, 3, 4, recurrent=recurrent, rng=np.random.default_rng(1))
+    copy_from_keras(keras_model, other)
+    np.testing.assert_allclose(other(tokens), model(tokens), **CLOSE)
 
 
 def attention_twin(width: int, num_heads: int, **options: object) -> keras.Model:
@@ -111,6 +127,7 @@ def test_an_attention_moves(num_heads: int, bias: bool) -> None:
     expected, _ = torch_model(*map(torch.from_numpy, (query, key, value)))
     actual = keras_model([query, key, value])
     np.testing.assert_allclose(actual, expected.detach().numpy(), **CLOSE)
+    assert_moves_back(keras_model, torch_model, *map(torch.from_numpy, (query, key, value)))
 
 
 NORMALIZATIONS = {
@@ -256,3 +273,22 @@ def test_a_keras_model_without_weights_is_named() -> None:
     keras_model = keras.Sequential([layers.Dense(3)])  # Makes its weights at its first input.
     with pytest.raises(ValueError, match=r"`keras_model` has 0 .*"):
         keras_arrays({"weight": numbers(3, 2), "bias": numbers(3)}, keras_model)
+
+
+def test_a_model_moves_from_pytorch_to_scratch() -> None:
+    torch_model, model = randomize(nn.Sequential(nn.Linear(3, 4), nn.Tanh())), scratch.MLP([3, 4])
+    with pytest.raises(ValueError, match="`state_dict` lacks"):
+        copy_to_scratch(nn.Linear(3, 4), model)
+    copy_to_scratch(torch_model, model)
+    x = numbers(5, 3)
+    expected = torch_model[0](torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(model(x), expected, **CLOSE)
+
+
+def test_a_keras_model_of_another_kind_is_refused_and_nothing_changes() -> None:
+    model = randomize(nn.GRU(3, 4, batch_first=True))
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="different kinds"):
+        copy_from_keras(sequential(layers.Dense(4), shape=(None, 3)), model)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, before[name])

@@ -69,6 +69,19 @@ def test_svg_holds_light_colors_and_the_rules_for_dark_ones():
         assert not re.search(rf'style="[^"]*(?:fill|stroke): {light}', svg), light
 
 
+def test_a_marker_gets_its_colors_where_it_is_used():
+    plots.use_style()
+    fig = plots.figure(3, 2)
+    fig.add_subplot().plot(
+        [1, 2], [3, 4], "o", color=plots.PALETTE["blue"].light, markerfacecolor="none"
+    )
+    shapes = re.findall(r'<path id="[^>]*>', plots.to_svg(fig))
+    # No rule for a dark page reaches the shape itself, which browsers copy.
+    assert shapes
+    assert not [shape for shape in shapes if "fill=" in shape or "stroke=" in shape]
+    assert re.search(r'<use [^>]*stroke="#0072b2"', plots.to_svg(fig))
+
+
 def test_svg_keeps_what_its_parts_refer_to():
     svg = plots.to_svg(drawing())
     referred = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))

@@ -69,3 +69,23 @@ def test_backward_follows_the_mode_of_the_forward_pass() -> None:
 def test_p_must_be_a_probability(p: float) -> None:
     with pytest.raises(ValueError, match=rf"`p` \(={p}\) must be from 0 to 1"):
         Dropout(p)
+
+
+@pytest.mark.parametrize("axes", [(1,), (-2,), (0, 2)])
+def test_numbers_along_a_shared_axis_fall_together(axes: tuple[int, ...]) -> None:
+    layer, x = Dropout(0.4, shared_axes=axes, rng=rng()), np.ones((6, 5, 4))
+    y = layer(x)
+    assert 0 < (y == 0).mean() < 1
+    # One row of the shared axes, repeated, is the whole; the others differ.
+    first = y[tuple(slice(1) if i in [a % 3 for a in axes] else slice(None) for i in range(3))]
+    np.testing.assert_array_equal(y, np.broadcast_to(first, y.shape))
+    assert first.std() > 0
+    np.testing.assert_array_equal(layer.backward(x), y)
+    assert repr(layer) == f"Dropout(p=0.4, shared_axes={axes})"
+
+
+def test_a_shared_axis_that_the_input_lacks_is_an_error() -> None:
+    with pytest.raises(
+        ValueError, match=r"`shared_axes` \(=\(2,\)\) must be axes of `x`, got shape"
+    ):
+        Dropout(shared_axes=(2,))(np.ones((3, 4)))

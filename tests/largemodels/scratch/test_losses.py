@@ -37,6 +37,9 @@ def focal(
 
 LOSSES: dict[str, tuple[Callable[[], scratch.Loss], Callable[[], Callable]]] = {
     "MSELoss": (scratch.MSELoss, torch.nn.MSELoss),
+    "L1Loss": (scratch.L1Loss, torch.nn.L1Loss),
+    "HuberLoss": (scratch.HuberLoss, torch.nn.HuberLoss),
+    "HuberLoss, 0.3": (lambda: scratch.HuberLoss(0.3), lambda: torch.nn.HuberLoss(delta=0.3)),
     "CrossEntropyLoss": (scratch.CrossEntropyLoss, torch.nn.CrossEntropyLoss),
     "BCEWithLogitsLoss": (scratch.BCEWithLogitsLoss, torch.nn.BCEWithLogitsLoss),
     "BCEWithLogitsLoss, weighted": (

@@ -55,6 +55,17 @@ def main(path):
             epochs=3, batch_size=16, seed=7, progress=False,
         )  # fmt: skip
         result["weights"] = [parameter.detach() for parameter in model.parameters()]
+        # The data of one process only are not finite, and both must stop, not one of them wait.
+        x, y = examples(8).tensors
+        x[0] = torch.nan
+        model = make(seed=0)
+        try:
+            fit_data_parallel(
+                model, nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=0.1),
+                TensorDataset(x, y), epochs=1, batch_size=2, seed=7, progress=False,
+            )  # fmt: skip
+        except FloatingPointError as error:
+            result["divergence"] = str(error)
         torch.save(result, f"{path}.{rank}")
 
 

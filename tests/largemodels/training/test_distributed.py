@@ -122,6 +122,14 @@ def test_what_two_processes_cannot_share_is_refused(runs):
         assert re.fullmatch(r"`data` \(=.*\) must have an example for each of 2 processes\.", count)
 
 
+def test_all_processes_stop_where_one_of_them_diverges(runs):
+    first, second = (result["divergence"] for result in runs["worker"])
+    assert first == second
+    assert re.search(
+        "(stopped before|diverged after) .*: the loss is nan. The learning rate is 0.1", first
+    )
+
+
 def test_the_example_equals_one_process(runs):
     digits = data.load("digits")
     count = len(digits.x_train) - len(digits.x_train) % 24

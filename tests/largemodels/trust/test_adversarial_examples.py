@@ -218,3 +218,25 @@ def test_adversarial_fit_takes_ordinary_steps_on_the_changed_inputs():
 def test_errors_name_argument_and_value(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call(network(), *examples())
+
+
+@pytest.mark.parametrize(
+    ("lr", "message"),
+    [
+        (0.0, "stopped before the first step: the loss is nan"),
+        (
+            1e38,
+            r"diverged after step \d of epoch \d: .* rate is 1e\+38, the largest gradient .* in `",
+        ),
+    ],
+)
+def test_a_diverging_training_names_step_learning_rate_and_largest_gradient(lr, message):
+    torch.manual_seed(0)
+    model, x = nn.Linear(3, 2), torch.rand(8, 3)
+    if lr == 0:
+        model.bias.data[0] = torch.nan
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    data = TensorDataset(x, torch.arange(8) % 2)
+    with pytest.raises(FloatingPointError, match=message):
+        adversarial_fit(model, optimizer, data, partial(fgsm, epsilon=0.1), epochs=3,
+                        batch_size=8, seed=0, progress=False)  # fmt: skip

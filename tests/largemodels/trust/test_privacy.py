@@ -305,3 +305,20 @@ def test_example_losses_have_the_mean_of_the_loss():
 def test_errors_name_argument_and_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_diverging_training_names_its_place_and_nothing_of_opacus_stays():
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    x = torch.randn(64, 3)
+    x[7] = torch.nan
+    with pytest.raises(
+        FloatingPointError, match=r"(diverged after|stopped before) .*: the loss is nan"
+    ):
+        private_fit(model, nn.CrossEntropyLoss(), optimizer, TensorDataset(x, torch.arange(64) % 2),
+                    epochs=3, batch_size=16, max_grad_norm=1.0, noise_multiplier=1.0, delta=1e-3,
+                    seed=0, progress=False)  # fmt: skip
+    assert type(model) is nn.Linear
+    assert not model._forward_hooks
+    assert not hasattr(model.weight, "grad_sample")

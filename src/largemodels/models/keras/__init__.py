@@ -15,7 +15,7 @@ from largemodels.models.keras.inception import InceptionBlock, InceptionNet
 from largemodels.models.keras.mlp import MLP
 from largemodels.models.keras.recommender import MatrixFactorization, NeuralRecommender
 from largemodels.models.keras.recurrent import LSTMClassifier, Seq2Seq
-from largemodels.models.keras.resnet import ResidualBlock, ResNet
+from largemodels.models.keras.resnet import PaddingShortcut, ResidualBlock, ResNet
 from largemodels.models.keras.speech import SpeechRecognizer
 from largemodels.models.keras.transformer import TransformerEncoderLayer
 
@@ -38,6 +38,7 @@ __all__ = [
     "LeNet",
     "MatrixFactorization",
     "NeuralRecommender",
+    "PaddingShortcut",
     "ResNet",
     "ResidualBlock",
     "Seq2Seq",

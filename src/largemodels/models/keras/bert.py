@@ -1,7 +1,4 @@
-"""BERT in Keras: understand each token from all tokens around it.
-
-Taught in: book/case_studies/bert.md
-"""
+"""BERT in Keras: understand each token from all tokens around it."""
 
 from __future__ import annotations
 
@@ -54,6 +51,8 @@ class BERT(keras.Model):
         >>> alone = model(tokens[1:, :2])  # 0 only fills up.
         >>> bool(ops.max(ops.abs(features[1, :2] - alone[0])) < 1e-5)
         True
+
+    Taught in: book/case_studies/bert.md
     """
 
     def __init__(
@@ -177,6 +176,8 @@ class BERTForMaskedLM(_WithBERT):
         >>> model = BERTForMaskedLM(BERT(30, 16, d_model=8, nhead=2, num_layers=2))
         >>> tuple(model(ops.array([[7, 8, 9], [7, 8, 0]])).shape)
         (2, 3, 30)
+
+    Taught in: book/case_studies/bert.md
     """
 
     def __init__(self, bert: BERT, name: str | None = None) -> None:
@@ -232,6 +233,8 @@ class BERTForSequenceClassification(_WithBERT):
         >>> model = BERTForSequenceClassification(bert, 3)
         >>> tuple(model(ops.array([[7, 8, 9], [7, 8, 0]])).shape)
         (2, 3)
+
+    Taught in: book/case_studies/bert.md
     """
 
     def __init__(

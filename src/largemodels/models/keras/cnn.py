@@ -1,7 +1,4 @@
-"""Small convolutional networks in Keras: LeNet, and the CNN of many first tutorials.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""Small convolutional networks in Keras: LeNet, and the CNN of many first tutorials."""
 
 from __future__ import annotations
 
@@ -19,6 +16,8 @@ __all__ = ["CNN", "LeNet"]
 @keras.saving.register_keras_serializable(package="largemodels")
 class LeNet(SavedSequential):
     """A LeNet-5 for 28×28 images, the twin of `largemodels.scratch.LeNet`.
+
+    image → conv 6@5×5 → φ → pool → conv 16@5×5 → φ → pool → 400 → 120 → φ → 84 → φ → classes
 
     Args:
         in_channels: the number C of channels of the image.
@@ -40,6 +39,8 @@ class LeNet(SavedSequential):
         (2, 10)
         >>> model.count_params()
         61706
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class LeNet(SavedSequential):
 class CNN(SavedSequential):
     """A small CNN: 3×3 convolutions, max pooling after the first ones, and two dense layers.
 
+    image → (conv 3×3 → ReLU → pool 2×2) … → (conv 3×3 → ReLU) … → linear → ReLU → linear
+
     A ReLU follows every layer but the last one, which returns logits. Neither convolution nor
     pooling pads: each convolution takes 2 pixels from height and width, each pooling halves them.
 
@@ -109,6 +112,8 @@ class CNN(SavedSequential):
         347146
         >>> CNN(channels=[32], pools=1, hidden=128).count_params()
         693962
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""A small object detector in Keras: one look, one grid, one box a cell.
-
-Taught in: book/case_studies/object_detection.md
-"""
+"""A small object detector in Keras: one look, one grid, one box a cell."""
 
 from __future__ import annotations
 
@@ -52,6 +49,8 @@ class GridDetector(SavedSequential):
         (8, (2, 6, 8, 8))
         >>> sum(weight.value.numpy().size for weight in model.trainable_weights)
         61208
+
+    Taught in: book/case_studies/object_detection.md
     """
 
     def __init__(
@@ -105,6 +104,8 @@ def detection_loss(outputs: Any, cells: Any, box_weight: float = 5.0) -> Any:
         >>> cells = ops.array([[[[0, 0, 0, 0, 0, 0], [1, 0.5, 0, 0, 0, 1]]]], dtype="float32")
         >>> round(float(detection_loss(outputs, cells)), 4)  # 2 ln 2 + 5 · 0.5² + ln 2
         3.3294
+
+    Taught in: book/case_studies/object_detection.md
     """
     has_object = cells[..., 0]  # (N, GH, GW), 0 or 1: a factor, so that the shapes stay.
     objects = ops.binary_crossentropy(has_object, outputs[..., 0], from_logits=True)

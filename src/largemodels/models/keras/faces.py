@@ -1,7 +1,4 @@
-"""Face recognition in Keras: an embedding in which the same person lies close together.
-
-Taught in: book/case_studies/face_recognition.md
-"""
+"""Face recognition in Keras: an embedding in which the same person lies close together."""
 
 from __future__ import annotations
 
@@ -50,6 +47,8 @@ class FaceEmbedding(SavedSequential):
         ((3, 16), array([1., 1., 1.], dtype=float32))
         >>> sum(weight.value.numpy().size for weight in model.trainable_weights)
         24448
+
+    Taught in: book/case_studies/face_recognition.md
     """
 
     def __init__(
@@ -110,6 +109,8 @@ def triplet_loss(anchor: Any, positive: Any, negative: Any, margin: float = 0.2)
         >>> a, p, n = ops.array([[0.0, 1.0]]), ops.array([[0.6, 0.8]]), ops.array([[1.0, 0.0]])
         >>> round(float(triplet_loss(a, p, n, margin=1.0)), 4)  # 0.6325 − 1.4142 + 1
         0.2182
+
+    Taught in: book/case_studies/face_recognition.md
     """
     closer = _length(anchor - positive) - _length(anchor - negative) + margin
     return ops.mean(ops.relu(closer))
@@ -143,6 +144,8 @@ def semi_hard_triplet_loss(embeddings: Any, identities: Any, margin: float = 0.2
         >>> loss = semi_hard_triplet_loss(points, ops.array([0, 0, 1, 1]), margin=1.0)
         >>> float(loss)  # (3 − 5 + 1 → 0, 3 − 2 + 1, 4 − 2 + 1, 4 − 5 + 1): a mean of 5 / 4.
         1.25
+
+    Taught in: book/case_studies/face_recognition.md
     """
     distances = _length(embeddings[:, None] - embeddings)  # (N, 1, D) − (N, D) -> (N, N)
     same = ops.equal(identities[:, None], identities)

@@ -1,7 +1,4 @@
-"""Generators and discriminators in Keras: of dense layers (GAN) and of convolutions (DCGAN).
-
-Taught in: book/algorithms/generative_adversarial_networks.md
-"""
+"""Generators and discriminators in Keras: of dense layers (GAN) and of convolutions (DCGAN)."""
 
 from __future__ import annotations
 
@@ -41,6 +38,8 @@ class Generator(SavedSequential):
         (2, 784)
         >>> model.count_params()
         218128
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(
@@ -86,6 +85,8 @@ class Discriminator(SavedSequential):
         (2, 1)
         >>> model.count_params()
         201217
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(self, features: int = 784, hidden: int = 256, name: str | None = None) -> None:
@@ -156,6 +157,8 @@ class DCGANGenerator(SavedSequential):
         (2, 28, 28, 1)
         >>> sum(weight.value.numpy().size for weight in model.trainable_weights)
         533889
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(
@@ -211,6 +214,8 @@ class DCGANDiscriminator(SavedSequential):
         (2, 1)
         >>> sum(weight.value.numpy().size for weight in model.trainable_weights)
         138689
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(self, channels: int = 1, filters: int = 64, name: str | None = None) -> None:

@@ -1,7 +1,4 @@
-"""GPT in Keras: predict the next token from all tokens before it.
-
-Taught in: book/algorithms/attention_and_transformers.md
-"""
+"""GPT in Keras: predict the next token from all tokens before it."""
 
 from __future__ import annotations
 
@@ -56,6 +53,8 @@ class GPT(keras.Model):
         (1, 6, 5)
         >>> generate(lambda tokens: model(tokens[:, -8:])[:, -1].numpy(), text, 20).shape
         (1, 26)
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(

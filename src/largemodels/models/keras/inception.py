@@ -1,7 +1,4 @@
-"""Inception blocks, and a small network of them, in Keras.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""Inception blocks, and a small network of them, in Keras."""
 
 from __future__ import annotations
 
@@ -55,6 +52,8 @@ class InceptionBlock(keras.layers.Layer):
         (1, 28, 28, 256)
         >>> block.count_params()
         163696
+
+    Taught in: book/case_studies/image_recognition.md
     """
 
     def __init__(
@@ -139,6 +138,8 @@ class InceptionNet(SavedSequential):
         (2, 10)
         >>> model.count_params()
         101962
+
+    Taught in: book/case_studies/image_recognition.md
     """
 
     def __init__(

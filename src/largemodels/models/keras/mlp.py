@@ -1,7 +1,4 @@
-"""The multilayer perceptron in Keras.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""The multilayer perceptron in Keras."""
 
 from __future__ import annotations
 
@@ -17,10 +14,15 @@ __all__ = ["MLP"]
 class MLP(keras.Sequential):
     """A multilayer perceptron: dense layers with an activation between them.
 
+    hᵢ = φ(hᵢ₋₁ Wᵢᵀ + bᵢ),  y = hₖ₋₁ Wₖᵀ + bₖ
+
     Args:
         sizes: the numbers of features, from the input to the output.
         activation: the name of the activation.
         name: the name of the model.
+
+    Shape:
+        (N, sizes[0]) -> (N, sizes[-1]), logits
 
     Raises:
         ValueError: if there are fewer than two sizes.
@@ -29,6 +31,8 @@ class MLP(keras.Sequential):
         >>> model = MLP([784, 128, 10])
         >>> [tuple(weight.shape) for weight in model.weights]
         [(784, 128), (128,), (128, 10), (10,)]
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Batch normalization with one setting for all Keras twins.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""Batch normalization with one setting for all Keras twins."""
 
 from __future__ import annotations
 
@@ -20,5 +17,7 @@ def batch_norm() -> keras.layers.BatchNormalization:
         >>> layer = batch_norm()
         >>> layer.momentum, layer.epsilon
         (0.9, 1e-05)
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)

@@ -1,7 +1,4 @@
-"""Recommenders in Keras: matrix factorization and neural collaborative filtering.
-
-Taught in: book/algorithms/matrix_factorization.md
-"""
+"""Recommenders in Keras: matrix factorization and neural collaborative filtering."""
 
 from __future__ import annotations
 
@@ -47,6 +44,8 @@ class MatrixFactorization(keras.Model):
         (2,)
         >>> sum(weight.value.numpy().size for weight in model.trainable_weights)
         44625
+
+    Taught in: book/algorithms/embeddings_and_factorization.md
     """
 
     def __init__(
@@ -124,6 +123,8 @@ class NeuralRecommender(keras.Model):
         (2,)
         >>> model.count_params()
         63681
+
+    Taught in: book/algorithms/embeddings_and_factorization.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Recurrent networks in Keras: one names the class of a text, one turns a text into another.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""Recurrent networks in Keras: one names the class of a text, one turns a text into another."""
 
 from __future__ import annotations
 
@@ -56,6 +53,8 @@ class LSTMClassifier(keras.Model):
         (2, 2)
         >>> model.count_params()  # 64 fewer than in PyTorch, whose LSTM has two biases.
         2434
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     def __init__(
@@ -171,6 +170,8 @@ class Seq2Seq(keras.Model):
         >>> tokens, _ = model.generate(source, start_token=1, max_new_tokens=4)
         >>> tuple(tokens.shape)
         (2, 4)
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""ResNet for small images in Keras.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""ResNet for small images in Keras."""
 
 from __future__ import annotations
 
@@ -54,6 +51,8 @@ class PaddingShortcut(keras.layers.Layer):
         >>> ops.convert_to_numpy(PaddingShortcut(2, strides=2)(x))
         array([[[[1., 0.],
                  [3., 0.]]]], dtype=float32)
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(self, out_channels: int, strides: int, **options: Any) -> None:
@@ -114,6 +113,8 @@ class ResidualBlock(keras.layers.Layer):
         (1, 4, 4, 32)
         >>> sum(weight.value.numpy().size for weight in block.trainable_weights)
         14528
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(
@@ -200,6 +201,8 @@ class ResNet(SavedSequential):
         >>> model = ResNet(projection=True)
         >>> sum(weight.value.numpy().size for weight in model.trainable_weights)
         272474
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(

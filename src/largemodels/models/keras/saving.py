@@ -1,7 +1,4 @@
-"""What the Keras twins need so that Keras can save them.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""What the Keras twins need so that Keras can save them."""
 
 from __future__ import annotations
 
@@ -20,6 +17,16 @@ class SavedSequential(keras.Sequential):
 
     Attributes:
         settings: the arguments of the model, without its name.
+
+    Example:
+        >>> class Head(SavedSequential):
+        ...     def __init__(self, units, name=None):
+        ...         super().__init__([keras.layers.Dense(units)], name=name)
+        ...         self.settings = {"units": units}
+        >>> Head.from_config(Head(3, name="head").get_config()).settings
+        {'units': 3}
+
+    Taught in: book/tools/frameworks_side_by_side.md
     """
 
     settings: dict[str, Any]

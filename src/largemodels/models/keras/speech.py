@@ -1,7 +1,4 @@
-"""A small speech recognizer in Keras, trained by connectionist temporal classification.
-
-Taught in: book/case_studies/speech_recognition.md
-"""
+"""A small speech recognizer in Keras, trained by connectionist temporal classification."""
 
 from __future__ import annotations
 
@@ -45,6 +42,8 @@ class SpeechRecognizer(SavedSequential):
         (2, 50, 11)
         >>> model.count_params()
         64203
+
+    Taught in: book/case_studies/speech_recognition.md
     """
 
     def __init__(
@@ -91,6 +90,8 @@ def ctc_loss(logits: Any, targets: Any, target_lengths: Any) -> Any:
         >>> loss = ctc_loss(logits, ops.array([[1]]), ops.array([1]))
         >>> round(float(ops.exp(-loss)), 2)  # Paths 1–, –1 and 11: 0.24 + 0.24 + 0.16.
         0.64
+
+    Taught in: book/case_studies/speech_recognition.md
     """
     n, steps, _ = ops.shape(logits)
     losses = ops.ctc_loss(targets, logits, target_lengths, ops.full((n,), steps), mask_index=0)

@@ -1,7 +1,4 @@
-"""The transformer block in Keras, as GPT and BERT stack it.
-
-Taught in: book/algorithms/attention_and_transformers.md
-"""
+"""The transformer block in Keras, as GPT and BERT stack it."""
 
 from __future__ import annotations
 
@@ -16,9 +13,14 @@ __all__ = ["TransformerEncoderLayer", "layer_norm", "normal"]
 def normal(std: float = 0.02) -> keras.initializers.Initializer:
     """Return a new initializer N(0, std²): one draws the same numbers each time.
 
+    Args:
+        std: the standard deviation.
+
     Example:
         >>> abs(float(ops.std(normal()((100, 100)))) - 0.02) < 0.001
         True
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     return keras.initializers.RandomNormal(stddev=std)
 
@@ -29,6 +31,8 @@ def layer_norm() -> keras.layers.LayerNormalization:
     Example:
         >>> layer_norm().epsilon
         1e-05
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     return layers.LayerNormalization(epsilon=1e-5)
 
@@ -68,6 +72,8 @@ class TransformerEncoderLayer(layers.Layer):
         (1, 3, 4)
         >>> layer.count_params()
         172
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from largemodels.models.pytorch.inception import InceptionBlock, InceptionNet
 from largemodels.models.pytorch.mlp import MLP
 from largemodels.models.pytorch.recommender import MatrixFactorization, NeuralRecommender
 from largemodels.models.pytorch.recurrent import LSTMClassifier, Seq2Seq
-from largemodels.models.pytorch.resnet import ResidualBlock, ResNet
+from largemodels.models.pytorch.resnet import PaddingShortcut, ResidualBlock, ResNet
 from largemodels.models.pytorch.speech import SpeechRecognizer
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "LeNet",
     "MatrixFactorization",
     "NeuralRecommender",
+    "PaddingShortcut",
     "ResNet",
     "ResidualBlock",
     "Seq2Seq",

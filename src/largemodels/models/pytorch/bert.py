@@ -1,7 +1,4 @@
-"""BERT in PyTorch: understand each token from all tokens around it.
-
-Taught in: book/case_studies/bert.md
-"""
+"""BERT in PyTorch: understand each token from all tokens around it."""
 
 from __future__ import annotations
 
@@ -48,6 +45,8 @@ class BERT(nn.Module):
         torch.Size([2, 3, 8])
         >>> torch.allclose(features[1, :2], model(tokens[1:, :2])[0], atol=1e-6)  # 0 only fills up.
         True
+
+    Taught in: book/case_studies/bert.md
     """
 
     def __init__(
@@ -148,6 +147,8 @@ class BERTForMaskedLM(nn.Module):
         ...     model = BERTForMaskedLM(BERT(30522, 512, d_model=768, nhead=12, num_layers=12))
         >>> sum(parameter.numel() for parameter in model.parameters())
         109514298
+
+    Taught in: book/case_studies/bert.md
     """
 
     def __init__(self, bert: BERT) -> None:
@@ -192,6 +193,8 @@ class BERTForSequenceClassification(nn.Module):
         >>> model = BERTForSequenceClassification(bert, 3)
         >>> model(torch.tensor([[7, 8, 9], [7, 8, 0]])).shape
         torch.Size([2, 3])
+
+    Taught in: book/case_studies/bert.md
     """
 
     def __init__(self, bert: BERT, num_classes: int, dropout: float = 0.1) -> None:

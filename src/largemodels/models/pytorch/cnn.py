@@ -1,7 +1,4 @@
-"""Small convolutional networks in PyTorch: LeNet, and the CNN of many first tutorials.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""Small convolutional networks in PyTorch: LeNet, and the CNN of many first tutorials."""
 
 from __future__ import annotations
 
@@ -9,13 +6,16 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from largemodels.models.pytorch.chain import Chain
 from largemodels.models.pytorch.initialization import he_initialize
 
 __all__ = ["CNN", "LeNet"]
 
 
-class LeNet(nn.Sequential):
+class LeNet(Chain):
     """A LeNet-5 for 28×28 images, the twin of `largemodels.scratch.LeNet`.
+
+    image → conv 6@5×5 → φ → pool → conv 16@5×5 → φ → pool → 400 → 120 → φ → 84 → φ → classes
 
     Args:
         in_channels: the number C of channels of the image.
@@ -36,6 +36,8 @@ class LeNet(nn.Sequential):
         torch.Size([2, 10])
         >>> sum(parameter.numel() for parameter in model.parameters())
         61706
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class LeNet(nn.Sequential):
         self.apply(he_initialize)
 
 
-class CNN(nn.Sequential):
+class CNN(Chain):
     """A small CNN: 3×3 convolutions, max pooling after the first ones, and two linear layers.
+
+    image → (conv 3×3 → ReLU → pool 2×2) … → (conv 3×3 → ReLU) … → linear → ReLU → linear
 
     A ReLU follows every layer but the last one, which returns logits. Neither convolution nor
     pooling pads: each convolution takes 2 pixels from height and width, each pooling halves them.
@@ -97,6 +101,8 @@ class CNN(nn.Sequential):
         (93322, 122570)
         >>> count(CNN(channels=[32], pools=1)), count(CNN(channels=[32], pools=1, hidden=128))
         (347146, 693962)
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""A small object detector in PyTorch: one look, one grid, one box a cell.
-
-Taught in: book/case_studies/object_detection.md
-"""
+"""A small object detector in PyTorch: one look, one grid, one box a cell."""
 
 from __future__ import annotations
 
@@ -49,6 +46,8 @@ class GridDetector(nn.Module):
         (8, torch.Size([2, 6, 8, 8]))
         >>> sum(parameter.numel() for parameter in model.parameters())
         61208
+
+    Taught in: book/case_studies/object_detection.md
     """
 
     def __init__(
@@ -101,6 +100,8 @@ def detection_loss(
         >>> cells[0, 0, 1] = torch.tensor([1, 0.5, 0, 0, 0, 1])
         >>> round(detection_loss(outputs, cells).item(), 4)  # 2 ln 2 + 5 · 0.5² + ln 2
         3.3294
+
+    Taught in: book/case_studies/object_detection.md
     """
     has_object = cells[..., 0] == 1  # (N, GH, GW)
     found, wanted = outputs[has_object], cells[has_object]  # -> (M, 5 + K), (M, 6)

@@ -1,7 +1,4 @@
-"""Face recognition in PyTorch: an embedding in which the same person lies close together.
-
-Taught in: book/case_studies/face_recognition.md
-"""
+"""Face recognition in PyTorch: an embedding in which the same person lies close together."""
 
 from __future__ import annotations
 
@@ -47,6 +44,8 @@ class FaceEmbedding(nn.Module):
         (torch.Size([3, 16]), True)
         >>> sum(parameter.numel() for parameter in model.parameters())
         24448
+
+    Taught in: book/case_studies/face_recognition.md
     """
 
     def __init__(
@@ -98,6 +97,8 @@ def triplet_loss(
         >>> a, p, n = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.6, 0.8]]), torch.eye(2)[:1]
         >>> round(triplet_loss(a, p, n, margin=1.0).item(), 4)  # 0.6325 − 1.4142 + 1
         0.2182
+
+    Taught in: book/case_studies/face_recognition.md
     """
     closer = _length(anchor - positive) - _length(anchor - negative) + margin
     return functional.relu(closer).mean()
@@ -133,6 +134,8 @@ def semi_hard_triplet_loss(
         >>> loss = semi_hard_triplet_loss(points, torch.tensor([0, 0, 1, 1]), margin=1.0)
         >>> loss.item()  # (3 − 5 + 1 → 0, 3 − 2 + 1, 4 − 2 + 1, 4 − 5 + 1): a mean of 5 / 4.
         1.25
+
+    Taught in: book/case_studies/face_recognition.md
     """
     distances = _length(embeddings[:, None] - embeddings)  # (N, 1, D) − (N, D) -> (N, N)
     same = identities[:, None] == identities

@@ -1,18 +1,16 @@
-"""Generators and discriminators in PyTorch: of linear layers (GAN) and of convolutions (DCGAN).
-
-Taught in: book/algorithms/generative_adversarial_networks.md
-"""
+"""Generators and discriminators in PyTorch: of linear layers (GAN) and of convolutions (DCGAN)."""
 
 from __future__ import annotations
 
 from torch import nn
 
+from largemodels.models.pytorch.chain import Chain
 from largemodels.models.pytorch.initialization import he_initialize
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator", "Discriminator", "Generator"]
 
 
-class Generator(nn.Sequential):
+class Generator(Chain):
     """Make a sample from noise, with linear layers.
 
     x = tanh(W₂ leaky_relu(W₁ z + b₁) + b₂)
@@ -36,6 +34,8 @@ class Generator(nn.Sequential):
         torch.Size([2, 784])
         >>> sum(parameter.numel() for parameter in model.parameters())
         218128
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(self, latent_dim: int = 64, features: int = 784, hidden: int = 256) -> None:
@@ -48,7 +48,7 @@ class Generator(nn.Sequential):
         self.apply(he_initialize)
 
 
-class Discriminator(nn.Sequential):
+class Discriminator(Chain):
     """Judge whether a sample is real, with linear layers.
 
     logit = w₂ · leaky_relu(W₁ x + b₁) + b₂;  σ(logit) is the probability of a real sample
@@ -71,6 +71,8 @@ class Discriminator(nn.Sequential):
         torch.Size([2, 1])
         >>> sum(parameter.numel() for parameter in model.parameters())
         201217
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(self, features: int = 784, hidden: int = 256) -> None:
@@ -78,7 +80,7 @@ class Discriminator(nn.Sequential):
         self.apply(he_initialize)
 
 
-class DCGANGenerator(nn.Sequential):
+class DCGANGenerator(Chain):
     """Make a 28×28 image from noise, with transposed convolutions.
 
     | layer                                          | output (64 filters) |
@@ -107,6 +109,8 @@ class DCGANGenerator(nn.Sequential):
         torch.Size([2, 1, 28, 28])
         >>> sum(parameter.numel() for parameter in model.parameters())
         533889
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(self, latent_dim: int = 64, channels: int = 1, filters: int = 64) -> None:
@@ -124,7 +128,7 @@ class DCGANGenerator(nn.Sequential):
         self.apply(_dcgan_initialize)
 
 
-class DCGANDiscriminator(nn.Sequential):
+class DCGANDiscriminator(Chain):
     """Judge whether a 28×28 image is real, with convolutions.
 
     | layer                                              | output (64 filters) |
@@ -152,6 +156,8 @@ class DCGANDiscriminator(nn.Sequential):
         torch.Size([2, 1])
         >>> sum(parameter.numel() for parameter in model.parameters())
         138689
+
+    Taught in: book/algorithms/generative_adversarial_networks.md
     """
 
     def __init__(self, channels: int = 1, filters: int = 64) -> None:

@@ -1,7 +1,4 @@
-"""The choice of the next token in PyTorch.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""The choice of the next token in PyTorch."""
 
 from __future__ import annotations
 
@@ -47,6 +44,8 @@ def next_token_probabilities(
         tensor([0.6667, 0.1667, 0.1667])
         >>> next_token_probabilities(logits, top_k=2)
         tensor([0.6667, 0.3333, 0.0000])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
     vocabulary = logits.shape[-1]
     if not 0 < temperature < math.inf:

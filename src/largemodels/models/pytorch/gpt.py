@@ -1,7 +1,4 @@
-"""GPT in PyTorch: predict the next token from all tokens before it.
-
-Taught in: book/algorithms/attention_and_transformers.md
-"""
+"""GPT in PyTorch: predict the next token from all tokens before it."""
 
 from __future__ import annotations
 
@@ -109,6 +106,8 @@ class GPT(nn.Module):
         torch.Size([1, 6, 5])
         >>> model.generate(torch.tensor([[0, 1, 2]]), 20).shape
         torch.Size([1, 23])
+
+    Taught in: book/algorithms/attention_and_transformers.md
     """
 
     def __init__(

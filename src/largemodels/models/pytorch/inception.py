@@ -1,13 +1,11 @@
-"""Inception blocks, and a small network of them, in PyTorch.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""Inception blocks, and a small network of them, in PyTorch."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
+from largemodels.models.pytorch.chain import Chain
 from largemodels.models.pytorch.initialization import he_initialize
 
 __all__ = ["InceptionBlock", "InceptionNet"]
@@ -48,6 +46,8 @@ class InceptionBlock(nn.Module):
         torch.Size([1, 256, 28, 28])
         >>> sum(parameter.numel() for parameter in block.parameters())
         163696
+
+    Taught in: book/case_studies/image_recognition.md
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class InceptionBlock(nn.Module):
         return torch.cat([branch(x) for branch in branches], dim=1)
 
 
-class InceptionNet(nn.Sequential):
+class InceptionNet(Chain):
     """A small GoogLeNet: a convolution, three Inception blocks, a mean and a linear layer.
 
     | layer                                      | output (32×32 image) | parameters (C = 3) |
@@ -117,6 +117,8 @@ class InceptionNet(nn.Sequential):
         torch.Size([2, 10])
         >>> sum(parameter.numel() for parameter in model.parameters())
         101962
+
+    Taught in: book/case_studies/image_recognition.md
     """
 
     def __init__(self, in_channels: int = 3, num_classes: int = 10) -> None:

@@ -1,7 +1,4 @@
-"""Initial weights: the same for all PyTorch twins.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""Initial weights: the same for all PyTorch twins."""
 
 from __future__ import annotations
 
@@ -27,6 +24,8 @@ def he_initialize(module: nn.Module) -> None:
         >>> layer = nn.Sequential(nn.Linear(200, 1000)).apply(he_initialize)[0]
         >>> round(layer.weight.var().item(), 3), layer.bias.abs().max().item()
         (0.01, 0.0)
+
+    Taught in: book/math/neurons_and_activations.md
     """
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

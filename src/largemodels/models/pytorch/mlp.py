@@ -1,7 +1,4 @@
-"""The multilayer perceptron in PyTorch.
-
-Taught in: book/algorithms/backpropagation.md
-"""
+"""The multilayer perceptron in PyTorch."""
 
 from __future__ import annotations
 
@@ -10,15 +7,22 @@ from itertools import pairwise
 
 from torch import nn
 
+from largemodels.models.pytorch.chain import Chain
+
 __all__ = ["MLP"]
 
 
-class MLP(nn.Sequential):
+class MLP(Chain):
     """A multilayer perceptron: linear layers with an activation between them.
+
+    hᵢ = φ(hᵢ₋₁ Wᵢᵀ + bᵢ),  y = hₖ₋₁ Wₖᵀ + bₖ
 
     Args:
         sizes: the numbers of features, from the input to the output.
         activation: the class of the activation.
+
+    Shape:
+        (N, sizes[0]) -> (N, sizes[-1]), logits
 
     Raises:
         ValueError: if there are fewer than two sizes.
@@ -30,6 +34,8 @@ class MLP(nn.Sequential):
           (1): ReLU()
           (2): Linear(in_features=128, out_features=10, bias=True)
         )
+
+    Taught in: book/algorithms/backpropagation.md
     """
 
     def __init__(self, sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> None:

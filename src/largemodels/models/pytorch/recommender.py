@@ -1,7 +1,4 @@
-"""Recommenders in PyTorch: matrix factorization and neural collaborative filtering.
-
-Taught in: book/algorithms/matrix_factorization.md
-"""
+"""Recommenders in PyTorch: matrix factorization and neural collaborative filtering."""
 
 from __future__ import annotations
 
@@ -45,6 +42,8 @@ class MatrixFactorization(nn.Module):
         torch.Size([2])
         >>> sum(parameter.numel() for parameter in model.parameters())
         44625
+
+    Taught in: book/algorithms/embeddings_and_factorization.md
     """
 
     mean: torch.Tensor
@@ -103,6 +102,8 @@ class NeuralRecommender(nn.Module):
         torch.Size([2])
         >>> sum(parameter.numel() for parameter in model.parameters())
         63681
+
+    Taught in: book/algorithms/embeddings_and_factorization.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Recurrent networks in PyTorch: one names the class of a text, one turns a text into another.
-
-Taught in: book/algorithms/recurrent_networks.md
-"""
+"""Recurrent networks in PyTorch: one names the class of a text, one turns a text into another."""
 
 from __future__ import annotations
 
@@ -58,6 +55,8 @@ class LSTMClassifier(nn.Module):
         True
         >>> sum(parameter.numel() for parameter in model.parameters())
         2498
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     def __init__(
@@ -146,6 +145,8 @@ class Seq2Seq(nn.Module):
         >>> tokens, _ = model.generate(source, start_token=1, max_new_tokens=4)
         >>> tokens.shape
         torch.Size([2, 4])
+
+    Taught in: book/algorithms/recurrent_networks.md
     """
 
     def __init__(

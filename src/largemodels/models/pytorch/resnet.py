@@ -1,7 +1,4 @@
-"""ResNet for small images in PyTorch.
-
-Taught in: book/algorithms/convolutional_networks.md
-"""
+"""ResNet for small images in PyTorch."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from largemodels.models.pytorch.chain import Chain
 from largemodels.models.pytorch.initialization import he_initialize
 
 __all__ = ["PaddingShortcut", "ResNet", "ResidualBlock"]
@@ -41,6 +39,8 @@ class PaddingShortcut(nn.Module):
         tensor([[[[1., 3.]],
         <BLANKLINE>
                  [[0., 0.]]]])
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -89,6 +89,8 @@ class ResidualBlock(nn.Module):
         torch.Size([1, 32, 4, 4])
         >>> sum(parameter.numel() for parameter in block.parameters())
         14528
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.body(x) + self.shortcut(x))
 
 
-class ResNet(nn.Sequential):
+class ResNet(Chain):
     """The ResNet for CIFAR-10: three stages of residual blocks with 16, 32 and 64 channels.
 
     depth = 6 n + 2: a convolution, 3 stages of n blocks with 2 convolutions each, a linear layer
@@ -164,6 +166,8 @@ class ResNet(nn.Sequential):
         269722
         >>> sum(parameter.numel() for parameter in ResNet(projection=True).parameters())
         272474
+
+    Taught in: book/algorithms/convolutional_networks.md
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""A small speech recognizer in PyTorch, trained by connectionist temporal classification.
-
-Taught in: book/case_studies/speech_recognition.md
-"""
+"""A small speech recognizer in PyTorch, trained by connectionist temporal classification."""
 
 from __future__ import annotations
 
@@ -42,6 +39,8 @@ class SpeechRecognizer(nn.Module):
         torch.Size([2, 50, 11])
         >>> sum(parameter.numel() for parameter in model.parameters())
         64203
+
+    Taught in: book/case_studies/speech_recognition.md
     """
 
     def __init__(self, features: int, num_classes: int, hidden: int = 64) -> None:
@@ -85,6 +84,8 @@ def ctc_loss(
         >>> loss = ctc_loss(logits, torch.tensor([[1]]), torch.tensor([1]))
         >>> round(loss.neg().exp().item(), 2)  # Paths 1–, –1 and 11: 0.24 + 0.24 + 0.16.
         0.64
+
+    Taught in: book/case_studies/speech_recognition.md
     """
     n, steps, _ = logits.shape
     losses = functional.ctc_loss(
