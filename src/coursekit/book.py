@@ -80,6 +80,9 @@ def build(root: Path, fresh: bool = False, say: Say | None = None) -> Path:
             shutil.rmtree(output / folder, ignore_errors=True)
     _write_state(output, state | {"finished": False})
 
+    from coursekit import page_cache  # It needs what may not be installed.
+
+    page_cache.fill(book, _environment(), say)
     problems = _run_jupyter_book(book, output / "build.log", say)
     site, broken = output / "html", output / "html-with-errors"
     shutil.rmtree(broken, ignore_errors=True)

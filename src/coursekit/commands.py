@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from coursekit import grading_commands
 from coursekit.errors import CourseError
 from coursekit.repository import Repository
 
@@ -205,6 +206,9 @@ def check(
         _print(report)
     if any(report.findings for report in reports):
         raise typer.Exit(1)
+
+
+grading_commands.register(app)
 
 
 def _print(report: "Report") -> None:

@@ -360,7 +360,7 @@ def _role(role: str, content: str, links: Links) -> str:
     content = " ".join(content.split())
     named = re.fullmatch(r"(.*?)\s*<([^<>]+)>", content)
     text, target = (named[1], named[2]) if named else ("", content)
-    if role in {"ref", "numref", "eq", "doc"} or role.split(":")[0] in {"cite", "glue"}:
+    if role in {"ref", "numref", "eq", "doc", "page"} or role.split(":")[0] in {"cite", "glue"}:
         return links.reference(role, target, text)
     if role == "math":
         return f"${content}$"

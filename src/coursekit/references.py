@@ -24,7 +24,7 @@ class Target:
 
     Args:
         page: The file it stands in.
-        kind: `section`, `figure`, `table`, `equation` or `code`.
+        kind: `section`, `figure`, `table`, `equation`, `code` or `box`.
         title: Title or caption.
         number: Its number among its kind on the page.
     """
@@ -106,6 +106,10 @@ class PageLinks:
             return self._cite(role, target)
         if role == "doc":
             return self._page_link(self._file(target + ".md"), "", text)
+        if role == "page":  # It may not be written yet; the site checks its name.
+            file = self.repository.book / f"{target}.md"
+            name = target.rsplit("/", 1)[-1].replace("_", " ").capitalize()
+            return self._page_link(file, "", text) if file.is_file() else f"*{text or name}*"
         found = self.book.targets.get(target)
         if found is None:
             raise self._missing(f"the label `{target}`")
@@ -296,6 +300,9 @@ def _targets(page: Path) -> Iterator[tuple[str, Target]]:
                         title = " ".join(str(figure.get("caption", "")).split())
                         yield from numbered("figure", str(figure.get("name", "")), title)
                 elif known.name not in {"code-block", "mermaid"}:
+                    for label in [*pending, *([known.label] if known.label else [])]:
+                        yield label, Target(page, "box", known.argument, 0)
+                    pending.clear()
                     yield from walk(known.body)
 
     def numbered(kind: str, label: str, caption: str) -> Iterator[tuple[str, Target]]:

@@ -12,6 +12,7 @@ import ast
 import contextlib
 import copy
 import io
+import linecache
 import os
 import pickle
 import signal
@@ -285,10 +286,12 @@ def _until(steps: list[Step], checks: Iterable[str]) -> list[Step]:
 
 def _execute(source: str, names: dict[str, Any], name: str) -> tuple[BaseException | None, str]:
     """Run one cell; the error that it ends with, and what it printed."""
-    printed = io.StringIO()
+    printed, file = io.StringIO(), f"<{name or 'cell'}>"
+    # A check may ask for the text of a function, as it may in Jupyter.
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            exec(compile(source, f"<{name or 'cell'}>", "exec"), names)
+            exec(compile(source, file, "exec"), names)
     except (Exception, SystemExit) as error:
         return error, printed.getvalue()
     return None, printed.getvalue()

@@ -59,14 +59,12 @@ class Colab:
     def run(self, notebook: NotebookNode) -> NotebookNode:
         """Run a notebook in a fresh kernel of the environment, in the empty folder."""
         kernels = KernelSpecManager(kernel_dirs=[str(self.python.parents[1] / "kernels")])
-        client = NotebookClient(
-            notebook,
-            timeout=300,
-            kernel_name="colab",
-            km=KernelManager(kernel_name="colab", kernel_spec_manager=kernels),
-            resources={"metadata": {"path": str(self.folder)}},
-        )
-        return client.execute()
+        manager = KernelManager(kernel_name="colab", kernel_spec_manager=kernels)
+        folder = {"metadata": {"path": str(self.folder)}}
+        try:
+            return NotebookClient(notebook, timeout=300, km=manager, resources=folder).execute()
+        finally:
+            manager.shutdown_kernel(now=True)  # A client ends those only that it started itself.
 
     def ask(self, code: str) -> dict[str, object]:
         """What a line of Python prints as JSON."""

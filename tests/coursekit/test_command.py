@@ -87,9 +87,9 @@ def test_an_unknown_name(course: Repository, arguments: list[str], sentence: str
 
 
 def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
-    done = run(tmp_path, "grade")
+    done = run(tmp_path, "degrade")
     assert done.returncode == 2
-    assert "No such command 'grade'" in done.stderr
+    assert "No such command 'degrade'" in done.stderr
 
 
 def test_a_missing_package_is_one_sentence(course: Repository) -> None:

@@ -61,6 +61,23 @@ def test_a_page_without_addresses_reads_as_text(course: Repository) -> None:
     assert notebook.metadata.language_info.name == "python"
 
 
+def test_a_reference_to_a_box_shows_its_title_or_its_own_words(course: Repository) -> None:
+    page = course.book / "part" / "page.md"
+    box = "\n\n```{admonition} Claim: it is so\n:name: erratum-e01\nIt is not.\n```\n"
+    links = "\nSee {ref}`erratum-e01` and {ref}`the box <erratum-e01>`.\n"
+    page.write_text(page.read_text("utf-8") + box + links, "utf-8")
+    text = prose(page_notebook(course, page))
+    assert "See Claim: it is so and the box." in text
+    assert "**Claim: it is so**" in text
+
+
+def test_a_page_may_be_named_before_it_is_written(course: Repository) -> None:
+    page = course.book / "part" / "page.md"
+    links = "\n\n{page}`part/other`, {page}`the other <part/other>`, {page}`part/to_come`.\n"
+    page.write_text(page.read_text("utf-8") + links, "utf-8")
+    assert "Another page, the other, *To come*." in prose(page_notebook(course, page))
+
+
 def test_a_page_with_an_address_links_to_the_site(tmp_path: Path) -> None:
     course = make_course(tmp_path, address=ADDRESS)
     text = prose(page_notebook(course, course.book / "part" / "page.md"))

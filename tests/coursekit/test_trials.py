@@ -55,6 +55,12 @@ def test_an_answer_that_never_ends_is_stopped(tiny: Exercise) -> None:
     assert graded.scores == {"mean-check": 0, "centre-check": 0}
 
 
+def test_the_text_of_an_answer_is_to_be_had(tiny: Exercise) -> None:
+    body = "import inspect; raise ValueError(inspect.getsource(mean))"
+    graded = attempt(tiny, body)
+    assert graded.messages["mean-check"] == f"ValueError: def mean(x): {body}"
+
+
 def test_an_answer_cannot_exit_its_way_out(tiny: Exercise) -> None:
     graded = attempt(tiny, "raise SystemExit(0)")
     assert graded.scores["mean-check"] == 0

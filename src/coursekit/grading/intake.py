@@ -9,35 +9,40 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from coursekit.errors import CourseError
 from coursekit.grading.parse import RefusedError, parse
-from coursekit.grading.sources import Found, Limits, find
+from coursekit.grading.sources import Found, Limits, TooLargeError, find
 from coursekit.grading.store import Store
 
-__all__ = ["Entry", "Intake", "Submission", "collect"]
+__all__ = ["Entry", "Intake", "Platform", "Submission", "collect"]
 
 Outcome = Literal["accepted", "superseded", "refused", "ignored"]
+Platform = Literal["canvas", "moodle", "folder"]
 
-# doejane_12345_678901_backprop.ipynb, doejane_LATE_12345_678901_backprop-2.ipynb, or
-# Jane Doe_1234567_assignsubmission_file_/backprop.ipynb: what `course class` tells nbgrader.
-_PLATFORM = re.compile(
-    r"(?:.*/)?(?P<student>[^/_]+)_(?:LATE_)?(?P<account>\d+)_"
-    r"(?:\d+_|assignsubmission_file_/?)"
-    r"(?P<notebook>[^/]+?)(?:-(?P<attempt>\d{1,6}))?\.ipynb",
-    re.IGNORECASE | re.DOTALL,
-)
-# anna [1]/backprop.ipynb, or anna [1]/01_backprop/backprop.ipynb as nbgrader lays it out.
-_FOLDER = re.compile(
-    r"(?P<student>[^/]+)/(?:[^/]+/)?(?P<notebook>[^/]+)\.ipynb", re.IGNORECASE | re.DOTALL
-)
+_STUDENT = r"(?P<student>[^/_]+)_(?:LATE_)?(?P<account>\d+)_"
+_NOTEBOOK = r"(?P<notebook>[^/]+?)(?:-(?P<attempt>\d{1,6}))?\.ipynb"
+_MOODLE = rf"{_STUDENT}assignsubmission_file_"
+# How each platform tells who handed in what. Only the beginning of a path is the platform's: what
+# follows is called by the student, who may call it like the work of somebody else.
+_NAMES: dict[Platform, re.Pattern[str]] = {
+    # doejane_12345_678901_backprop.ipynb, or doejane_LATE_12345_678901_backprop-2.ipynb
+    "canvas": re.compile(rf"{_STUDENT}\d+_{_NOTEBOOK}", re.IGNORECASE | re.DOTALL),
+    # Jane Doe_1234567_assignsubmission_file_/backprop.ipynb
+    "moodle": re.compile(rf"{_MOODLE}(?:/(?:.*/)?)?{_NOTEBOOK}", re.IGNORECASE | re.DOTALL),
+    # anna [1]/backprop.ipynb, or anna [1]/01_backprop/backprop.ipynb as nbgrader lays it out
+    "folder": re.compile(
+        r"(?P<student>[^/]+)/(?:[^/]+/)?(?P<notebook>[^/]+)\.ipynb", re.IGNORECASE | re.DOTALL
+    ),
+}
 _ARCHIVES = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
 _OF_PROGRAMS = {"__MACOSX", ".ipynb_checkpoints"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Submission:
     """One notebook of one student; its content is in the store.
 
@@ -48,6 +53,7 @@ class Submission:
         size: Bytes of the content.
         origin: Entry of the folder or archive that it came from.
         attempt: Number of the platform; 1 where it gives none.
+        account: Number of the student's account; empty where the platform gives none.
     """
 
     student: str
@@ -56,9 +62,10 @@ class Submission:
     size: int
     origin: str
     attempt: int = 1
+    account: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """How one entry ended.
 
@@ -67,12 +74,16 @@ class Entry:
         outcome: How it ended.
         reason: Why, unless it is accepted as it is.
         person: Whether a person must decide.
+        student: Whose it is; empty where the path does not tell.
+        attempt: Number of the platform; 1 where it gives none.
     """
 
     origin: str
     outcome: Outcome
     reason: str = ""
     person: bool = False
+    student: str = ""
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ class Intake:
         return Counter(entry.outcome for entry in self.entries)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Claim:
     """A notebook with the name of a student: a submission, or why it is none."""
 
@@ -107,6 +118,8 @@ class _Reader:
 
     store: Store
     limits: Limits
+    platform: Platform | None
+    wrapper: str = ""
     total: int = 0
     entries: list[Entry] = field(default_factory=list)
     claims: dict[str, list[_Claim]] = field(default_factory=lambda: defaultdict(list))
@@ -124,7 +137,7 @@ class _Reader:
         if path.suffix.lower() != ".ipynb" or _OF_PROGRAMS & set(path.parts):
             self._take_other(found)
             return
-        claim = _claim(found.name)
+        claim = _claim(found.name, self.platform, self.wrapper)
         try:
             data = self._read(found)
             if claim is None:
@@ -143,6 +156,7 @@ class _Reader:
             len(data),
             claim.origin,
             claim.attempt,
+            claim.account,
         )
         self.claims[claim.student].append(replace(claim, submission=submission))
 
@@ -150,21 +164,33 @@ class _Reader:
         """Ignore what is no notebook, unless it is no file either."""
         try:
             found.read(0)
+        except TooLargeError:
+            pass  # It is a file with something in it.
         except RefusedError as refused:
-            if not str(refused).startswith("larger"):
-                self.entries.append(Entry(found.name, "refused", str(refused)))
-                return
+            self.entries.append(Entry(found.name, "refused", str(refused)))
+            return
         self.entries.append(Entry(found.name, "ignored", "not a notebook"))
 
     def _read(self, found: Found) -> bytes:
-        if self.total >= self.limits.total:
-            raise RefusedError(f"all files together are larger than {self.limits.total} bytes")
-        data = found.read(min(self.limits.file, self.limits.total - self.total))
+        left = self.limits.total - self.total
+        try:
+            data = found.read(min(self.limits.file, left))
+        except TooLargeError as error:
+            if left < self.limits.file:
+                together = f"all files together are larger than {self.limits.total} bytes"
+                raise RefusedError(together) from error
+            raise
         self.total += len(data)
         return data
 
 
-def collect(source: Path, notebook: str, store: Store, limits: Limits | None = None) -> Intake:
+def collect(
+    source: Path,
+    notebook: str,
+    store: Store,
+    limits: Limits | None = None,
+    platform: Platform | None = None,
+) -> Intake:
     """Read the submissions of a class.
 
     Args:
@@ -172,19 +198,22 @@ def collect(source: Path, notebook: str, store: Store, limits: Limits | None = N
         notebook: Name of the notebook that was to be handed in, e.g. `backprop`.
         store: Where the contents go.
         limits: What a class may hand in.
+        platform: Whose names are read; by default all that are known.
 
     Raises:
         CourseError: There is nothing to read, or nowhere to store it.
     """
     limits = limits or Limits()
-    reader = _Reader(store, limits)
+    wrapper = _wrapper([found.name for found in find(source, limits)])
+    reader = _Reader(store, limits, platform, wrapper)
     for found in find(source, limits):
         reader.take(found)
+    store.sync()
     submissions: list[Submission] = []
     entries = reader.entries
     for student in sorted(reader.claims):
         for claim, entry in _decide(reader.claims[student], notebook):
-            entries.append(entry)
+            entries.append(replace(entry, student=student, attempt=claim.attempt))
             if entry.outcome == "accepted" and claim.submission:
                 submissions.append(claim.submission)
     if not entries:
@@ -192,14 +221,31 @@ def collect(source: Path, notebook: str, store: Store, limits: Limits | None = N
     return Intake(submissions, sorted(entries, key=lambda entry: entry.origin))
 
 
-def _claim(name: str) -> _Claim | None:
+def _wrapper(names: list[str]) -> str:
+    """The folders that hold all notebooks, as some archives of a platform have them; with `/`."""
+    paths = [PurePosixPath(name) for name in names]
+    notebooks = [path.parts[:-1] for path in paths if path.suffix.lower() == ".ipynb"]
+    levels = zip(*(parts for parts in notebooks if not _OF_PROGRAMS & set(parts)), strict=False)
+    shared = takewhile(
+        lambda level: len(set(level)) == 1 and not re.fullmatch(_MOODLE, level[0], re.IGNORECASE),
+        levels,
+    )
+    return "".join(f"{level[0]}/" for level in shared)
+
+
+def _claim(name: str, platform: Platform | None, wrapper: str) -> _Claim | None:
     """Read student, notebook and attempt out of a name."""
-    match = _PLATFORM.fullmatch(name) or _FOLDER.fullmatch(name)
+    matches = (
+        pattern.fullmatch(name if kind == "folder" else name.removeprefix(wrapper))
+        for kind, pattern in _NAMES.items()
+        if platform in (None, kind)
+    )
+    match = next(filter(None, matches), None)
     try:
         name.encode()
     except UnicodeEncodeError:
         return None
-    if match is None:
+    if match is None or match["student"] in (".", ".."):
         return None
     parts = {
         key: unicodedata.normalize("NFC", text or "") for key, text in match.groupdict().items()

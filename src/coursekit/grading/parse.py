@@ -7,6 +7,9 @@ from typing import Any
 __all__ = ["RefusedError", "SubmittedCell", "parse"]
 
 _TYPES = ("code", "markdown", "raw")
+# Far above what anybody writes. A million empty cells fit into a file of 20 MB, and would keep a
+# grader busy for an hour.
+_CELLS = 10_000
 
 
 class RefusedError(Exception):
@@ -52,6 +55,8 @@ def parse(data: bytes) -> list[SubmittedCell]:
         raise RefusedError(f"notebook format {notebook['nbformat']}; only format 4 is read")
     if not isinstance(notebook.get("cells"), list):
         raise RefusedError("not a notebook: it has no list of cells")
+    if len(notebook["cells"]) > _CELLS:
+        raise RefusedError(f"{len(notebook['cells'])} cells; at most {_CELLS} are read")
     return [_cell(cell, number) for number, cell in enumerate(notebook["cells"], 1)]
 
 

@@ -10,20 +10,17 @@ before it: Jupyter copies the `grade_id` when a student splits a cell. An untouc
 released cell never replaces an answer.
 """
 
-import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 
 from coursekit.errors import CourseError
 from coursekit.grading.parse import SubmittedCell, parse
 
 __all__ = ["Rebuilt", "rebuild"]
-
-_NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,8 @@ def rebuild(release: NotebookNode, submission: bytes) -> Rebuilt:
     """
     places = _places(release)
     work = _take(release, parse(submission), places)
-    notebook = copy.deepcopy(release)
-    notebook.cells = []
+    # Cells are new, what is in them is the release's own: nobody changes it.
+    notebook = NotebookNode({**release, "cells": []})
     for index, cell in enumerate(release.cells):
         notebook.cells += map(_extra, work.extras.get(index, []))
         notebook.cells.append(_released(cell, work.sources.get(index, cell.source)))
@@ -147,8 +144,7 @@ def _find(release: NotebookNode, cell: SubmittedCell, places: dict[str, int]) ->
 
 
 def _released(cell: NotebookNode, source: str) -> NotebookNode:
-    cell = copy.deepcopy(cell)
-    cell.source = source
+    cell = NotebookNode({**cell, "source": source})
     cell.pop("attachments", None)
     if cell.cell_type == "code":
         cell.outputs, cell.execution_count = [], None
@@ -156,9 +152,16 @@ def _released(cell: NotebookNode, source: str) -> NotebookNode:
 
 
 def _extra(cell: SubmittedCell) -> NotebookNode:
-    extra = _NEW[cell.kind](cell.source)
-    extra.id = ""  # `_name_extras` gives it one that is the same each time.
-    return extra
+    # `_name_extras` gives it an id that is the same each time.
+    extra: dict[str, Any] = {
+        "id": "",
+        "cell_type": cell.kind,
+        "metadata": NotebookNode(),
+        "source": cell.source,
+    }
+    if cell.kind == "code":
+        extra |= {"execution_count": None, "outputs": []}
+    return NotebookNode(extra)
 
 
 def _name_extras(cells: list[NotebookNode]) -> None:

@@ -12,9 +12,13 @@ from pathlib import Path
 from coursekit.errors import CourseError
 from coursekit.grading.parse import RefusedError
 
-__all__ = ["Found", "Limits", "find"]
+__all__ = ["Found", "Limits", "TooLargeError", "find"]
 
 _CHUNK = 2**16
+
+
+class TooLargeError(RefusedError):
+    """The file has more bytes than may be read."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Limits:
     ratio: int = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """One entry of a folder or an archive.
 
@@ -93,7 +97,7 @@ def _folder(root: Path, folder: Path) -> Iterator[Found]:
         if entry.is_dir(follow_symlinks=False):
             yield from _folder(root, path)
         else:
-            yield Found(path.relative_to(root).as_posix(), False, _file_reader(path))
+            yield Found(path.relative_to(root).as_posix(), False, _file_reader(entry.path))
 
 
 def _refusal(name: str, reason: str) -> Found:
@@ -103,10 +107,10 @@ def _refusal(name: str, reason: str) -> Found:
     return Found(name, False, read)
 
 
-def _file_reader(path: Path) -> Callable[[int], bytes]:
+def _file_reader(path: str) -> Callable[[int], bytes]:
     def read(limit: int) -> bytes:
         try:
-            if stat.S_ISLNK(path.lstat().st_mode):
+            if stat.S_ISLNK(os.lstat(path).st_mode):
                 raise RefusedError("a link; hand in the file itself")
             # The file may change between look and open: the open file is looked at again.
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -127,7 +131,7 @@ def _file_reader(path: Path) -> Callable[[int], bytes]:
 
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
-        raise RefusedError(f"larger than {limit} bytes")
+        raise TooLargeError(f"larger than {limit} bytes")
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: Limits) -> Found:

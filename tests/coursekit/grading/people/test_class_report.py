@@ -1,0 +1,350 @@
+"""The class report: its numbers add up and agree with others, and it gives nobody away."""
+
+import csv
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from coursekit.grading.answers import digest_of_answers
+from coursekit.grading.class_report import Ended, class_report
+from coursekit.grading.feedback import Template
+from coursekit.grading.marks import Mark, Marks, Sheet
+from coursekit.grading.report_files import report_page, write_report
+from coursekit.grading.results import CellResult, Result
+
+
+@pytest.fixture(scope="session")
+def report(spring):
+    """The report on the class."""
+    standing = spring.standing
+    return class_report(standing.template, standing.ended, standing.marks, standing.strays)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+# Numbers.
+
+
+def test_everybody_is_counted_once(spring, report) -> None:
+    assert report.counts == {
+        "graded": 49,
+        "waiting": 11,
+        "failed": 3,
+        "person": 1,
+        "ungraded": 0,
+        "absent": 0,
+    }
+    assert sum(report.counts.values()) == len(report.students) == 64
+    assert Counter(one.status for one in report.students) == Counter(report.counts)
+    assert {one.student: one.reason for one in report.not_graded} == {
+        "poison": "killed 3 graders",
+        "stuck": "the notebook took over 300 seconds",
+        "empty": "empty",
+        "latin": "not JSON; the file is damaged",
+    }
+
+
+def test_the_numbers_add_up(spring, report) -> None:
+    scores = [result.score for result in spring.results.values()]
+    assert report.scores.count == sum(report.distribution.counts) == len(scores) == 60
+    assert report.scores.mean == pytest.approx(sum(scores) / 60)
+    # Of the question that a person grades, nobody has points yet.
+    assert sum(cell.item.mean for cell in report.cells) == pytest.approx(report.scores.mean)
+    assert sum(cell.item.points for cell in report.cells) == report.maximum == 110
+    for cell in report.cells:
+        assert cell.item.full + cell.item.partial + cell.wrong + cell.unwritten == cell.item.count
+        assert cell.item.count + cell.waiting == 60
+        assert min(cell.item.full, cell.item.partial, cell.wrong, cell.unwritten) >= 0
+
+
+def test_cells_agree_with_scipy_on_the_results(spring, report) -> None:
+    automatic = [cell.item for cell in report.cells if cell.item.name != "zero_weights"]
+    table = [
+        [next(c.score for c in result.cells if c.grade_id == item.name) for item in automatic]
+        for result in spring.results.values()
+    ]
+    for index, item in enumerate(automatic):
+        column = [row[index] for row in table]
+        rest = [sum(row) - row[index] for row in table]
+        assert item.difficulty == pytest.approx(sum(column) / 60 / item.points)
+        assert item.discrimination == pytest.approx(stats.pearsonr(column, rest).statistic)
+    question = report.cells[-1]
+    assert (question.item.name, question.item.discrimination) == ("zero_weights", None)
+    assert (question.waiting, question.unwritten) == (11, 49)
+
+
+def test_cells_come_in_the_order_of_the_notebook(spring, report) -> None:
+    order = [
+        cell["metadata"]["nbgrader"]["grade_id"]
+        for cell in spring.package.release["cells"]
+        if cell["metadata"].get("nbgrader", {}).get("grade")
+    ]
+    assert [cell.item.name for cell in report.cells] == order
+
+
+def test_misconceptions_are_those_that_the_students_heard(spring, report) -> None:
+    heard: dict[str, set[str]] = {}
+    for student, result in spring.results.items():
+        for cell in result.cells:
+            if "Likely cause: " in cell.message:
+                cause = " ".join(cell.message.partition("Likely cause: ")[2].split())
+                heard.setdefault(re.sub(r"\d+(?= times too| is the batch)", "…", cause), set()).add(
+                    student
+                )
+    assert len(heard) > 8
+    found = {
+        re.sub(r"\d+(?= times too| is the batch)", "…", one.cause): one
+        for one in report.misconceptions
+    }
+    assert {cause: one.students for cause, one in found.items()} == {
+        cause: len(students) for cause, students in heard.items()
+    }
+    counts = [one.students for one in report.misconceptions]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_mutants_are_heard_by_their_name(spring, report) -> None:
+    """Who wrote a slip that has a name is counted under that name."""
+    causes = " ".join(one.cause for one in report.misconceptions)
+    named = [one for one in spring.wrote.values() if one.kind == "mutant" and one.says]
+    missing = {
+        one.name
+        for one in named
+        if one.says not in causes
+        and not any(
+            one.says in " ".join(cell.message.split())
+            for student, variant in spring.wrote.items()
+            if variant is one
+            for cell in spring.results[student].cells
+            if "Likely cause" not in cell.message
+        )
+    }
+    # Causes with numbers in them are written without.
+    assert {name for name in missing if not re.search(r"\d", _says(spring, name))} == set()
+
+
+def _says(spring, name: str) -> str:
+    return next(one.says for one in spring.wrote.values() if one.name == name)
+
+
+def test_the_slowest_are_the_slowest(spring, report) -> None:
+    slow = sorted(spring.results.items(), key=lambda pair: (-pair[1].seconds, pair[0]))[:5]
+    assert report.slowest == tuple((student, result.seconds) for student, result in slow)
+
+
+# What to look at.
+
+
+def test_two_friends_with_the_same_answers_are_named_and_nobody_else(report) -> None:
+    assert {look.student: look.reasons for look in report.looks} == {
+        "student00": ("the same answers as student08",),
+        "student08": ("the same answers as student00",),
+    }
+
+
+def notebook(template: Template, source: str) -> dict:
+    cells = [dict(cell) for cell in template.release["cells"]]
+    for cell in cells:
+        if cell["metadata"].get("nbgrader", {}).get("grade_id") == "softmax":
+            cell["source"] = source
+    return {"cells": cells}
+
+
+def test_comments_and_layout_make_no_difference_to_a_digest(spring) -> None:
+    body = "".join(f"    step_{i} = logits * {i} + {i}\n" for i in range(20))
+    first = f'def softmax(logits):\n    """Mine."""\n{body}    return step_1\n'
+    same = "def softmax( logits ):  # copied\n\n" + body.replace(" * ", "*") + "    return (step_1)"
+    other = first.replace("step_", "stage_")
+    digests = [
+        digest_of_answers(spring.template, notebook(spring.template, source))
+        for source in (first, same, other)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+    assert all(digests)
+
+
+@pytest.mark.parametrize("source", ["raise NotImplementedError()", "def f(:\n", "x = 1"])
+def test_little_work_has_no_digest(spring, source: str) -> None:
+    assert digest_of_answers(spring.template, notebook(spring.template, source)) == ""
+
+
+def test_notes_and_lower_trust_are_shown(spring) -> None:
+    results = {
+        "fine": Result("graded", cells=(CellResult("test_relu", 10, 10),)),
+        "noted": Result(
+            "graded", cells=(CellResult("test_relu", 10, 10),), notes=("`x` was changed.",)
+        ),
+        "inside": Result("graded", cells=(CellResult("test_relu", 10, 10, trust="in-process"),)),
+        "outside": Result("graded", cells=(CellResult("test_relu", 10, 10, trust="unsandboxed"),)),
+    }
+    ended = [Ended(student, result) for student, result in results.items()]
+    found = {look.student: look.reasons for look in class_report(spring.template, ended).looks}
+    assert found == {
+        "noted": ("`x` was changed.",),
+        "inside": ("a check ran in the student's own process, between canaries",),
+        "outside": ("graded without a sandbox",),
+    }
+
+
+def test_newer_work_that_waits_has_no_score(spring) -> None:
+    marks = Marks(
+        "01_backprop",
+        10.0,
+        (("backprop", "test_relu", 10.0),),
+        (
+            Sheet("old", submitted=True, marks=(Mark("backprop", "test_relu", 10.0, 7.0),)),
+            Sheet("new", submitted=True, marks=(Mark("backprop", "test_relu", 10.0, 9.0),)),
+        ),
+    )
+    known = class_report(spring.template, [Ended("new", None)], marks, [("x.ipynb", "no student")])
+    assert {one.student: one.score for one in known.students} == {"old": 7.0, "new": None}
+    assert known.counts["ungraded"] == 1
+    page = report_page(known)
+    assert "run `course grade` again" in page
+    assert "x.ipynb" in page
+
+
+def test_a_class_without_a_single_score_has_a_report(spring, tmp_path) -> None:
+    for ended in ([], [Ended("a", Result("failed", "not JSON"))]):
+        known = class_report(spring.template, ended)
+        assert known.scores is None
+        assert (write_report(known, tmp_path)).is_file()
+
+
+# Files.
+
+
+def test_the_files_say_what_the_report_says(report, tmp_path) -> None:
+    page = write_report(report, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cells.csv",
+        "index.html",
+        "misconceptions.csv",
+        "report.json",
+        "students.csv",
+    ]
+    known = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert known == json.loads(json.dumps(report.to_json()))
+    students = read(tmp_path / "students.csv")
+    given = [float(row["score"]) for row in students if row["score"]]
+    assert (len(students), len(given)) == (64, 60)
+    assert sum(given) == pytest.approx(60 * report.scores.mean)
+    for row in students:
+        parts = [row[cell.item.name] for cell in report.cells]
+        assert sum(float(part) for part in parts if part) == float(row["score"] or 0)
+    for row in read(tmp_path / "cells.csv"):
+        parts = ("full", "partial", "wrong", "not_written")
+        assert sum(int(row[part]) for part in parts) == int(row["students"])
+    slips = read(tmp_path / "misconceptions.csv")
+    assert [int(row["students"]) for row in slips] == [o.students for o in report.misconceptions]
+    assert "64" in page.read_text(encoding="utf-8")
+
+
+class Images(HTMLParser):
+    """The tags of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+
+def test_the_page_stands_for_itself(report) -> None:
+    tags = Images(report_page(report)).tags
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in tags}
+    pictures = [attributes for tag, attributes in tags if tag == "img"]
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert picture["src"].startswith("data:image/svg+xml;base64,")
+        assert len(picture["alt"]) > 40
+    assert not [a for _, a in tags if any(name.startswith("on") or name == "style" for name in a)]
+
+
+def test_nothing_in_the_report_is_active(spring, look) -> None:
+    evil = "<script>window.pwned = 1</script><img src='https://evil.example/x' onerror='x'>"
+    cells = (CellResult("test_relu", 0, 10, f"{evil}\nLikely cause: {evil}"),)
+    result = Result("graded", cells=cells, notes=(evil,), seconds=1.0)
+    ended = [Ended(evil, result), Ended("b", Result("failed", evil))]
+    seen = look(report_page(class_report(spring.template, ended, strays=[(evil, evil)])))
+    assert seen.active == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_reads_well_everywhere(report, look, width, scheme) -> None:
+    seen = look(report_page(report), width, scheme)
+    assert seen.active == []
+    assert seen.problems == {}
+
+
+# Nobody is given away.
+
+
+def test_an_anonymous_report_names_nobody(spring, tmp_path) -> None:
+    standing = spring.standing
+    ended = list(standing.ended)
+    first = next(i for i, one in enumerate(ended) if one.student == "student00")
+    cells = ended[first].result.cells
+    told = replace(
+        ended[first].result,
+        notes=("`secret_diary` is no cell of the release; it is left out.", "asked by doejane"),
+        cells=(replace(cells[0], message="Likely cause: O'Brien told Zoë so."), *cells[1:]),
+    )
+    ended[first] = replace(ended[first], result=told)
+    known = class_report(
+        standing.template, ended, standing.marks, [("anna/x.ipynb", "no student")], anonymous=True
+    )
+    write_report(known, tmp_path)
+    named = class_report(standing.template, ended, standing.marks)
+    assert (known.counts, known.distribution) == (named.counts, named.distribution)
+    assert known.scores.mean == pytest.approx(named.scores.mean)
+    for one, other in zip(known.cells, named.cells, strict=True):
+        assert (one.item.name, one.item.full, one.wrong) == (
+            other.item.name,
+            other.item.full,
+            other.wrong,
+        )
+        assert one.item.discrimination == pytest.approx(other.item.discrimination)
+    words = {
+        "doejane",
+        "anna",
+        "Müller",
+        "Zoë",
+        "Brien",
+        "Countess",
+        "李雷",
+        "secret_diary",
+        "=1+1",
+    }
+    words |= {student for student in spring.wrote if student.startswith("student")}
+    words |= {sheet.student for sheet in standing.marks.sheets}
+    for path in tmp_path.iterdir():
+        text = re.sub(r"base64,[\w+/=]+", "", path.read_text(encoding="utf-8"))
+        # These ids are words of the report as well: `empty` is a reason.
+        found = {word for word in words - {"empty", "stuck", "poison", "latin"} if word in text}
+        assert found == set(), path.name
+    assert all(re.fullmatch(r"student \d\d", one.student) for one in known.students)
+
+
+def test_the_numbers_of_an_anonymous_report_tell_no_order(spring) -> None:
+    standing = spring.standing
+
+    def scores() -> list[float | None]:
+        found = class_report(standing.template, standing.ended, standing.marks, anonymous=True)
+        return [one.score for one in found.students]
+
+    several = [scores() for _ in range(4)]
+    assert len({tuple(map(str, one)) for one in several}) > 1
+    assert all(sorted(map(str, one)) == sorted(map(str, several[0])) for one in several)
