@@ -38,11 +38,11 @@ class Report:
         markdown = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         self.parts.append(f"## {title}\n\n{markdown}\n\n{note}")
 
-    def write(self) -> None:
-        """Write everything that was shown to `results/<date>-speed-and-learning.md`."""
+    def write(self, name: str) -> None:
+        """Write everything that was shown to `results/<date>-<name>.md`."""
         RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{date.today()}-speed-and-learning.md"
-        title = f"# Speed and learning, {date.today()}\n\nWritten by `make bench FULL=1`."
+        path = RESULTS / f"{date.today()}-{name}.md"
+        title = f"# {name.replace('-', ' ').capitalize()}, {date.today()}"
         path.write_text("\n\n".join([title, *self.parts]) + "\n", encoding="utf-8")
         self.console.print(f"Recorded in {path}")
 

@@ -1,12 +1,15 @@
 """Measure how fast the reference is, as ratios, and how well it learns.
 
     make bench           scratch against PyTorch on this machine: ratios of times
-    make bench FULL=1    and the learning runs with three seeds; writes benchmarks/results/
+    make bench FULL=1    and the learning runs with three seeds, the grading engine, and its grades
+                         against those of stock nbgrader (hours); writes benchmarks/results/
 
 To add a benchmark, add a file to `speed/` (with `CASES`) or to `learning/` (with `RUNS`).
+`benchmarks/run.py --only grading` runs one part of them.
 """
 
 import argparse
+import importlib
 import os
 
 THREADS = 2
@@ -15,22 +18,23 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = str(THREADS)
 
 # ruff: noqa: E402  (the variables come first)
-import learning
-import memory
-import speed
 from report import Report
+
+QUICK = ("speed", "memory")
+LONG = ("learning", "grading", "stock")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--full", action="store_true", help="learn, too, and record the results")
-    full = parser.parse_args().full
+    parser.add_argument("--full", action="store_true", help="the long parts, too; record it all")
+    parser.add_argument("--only", choices=QUICK + LONG, help="one part; record it")
+    chosen = parser.parse_args()
+    parts = (chosen.only,) if chosen.only else QUICK + LONG if chosen.full else QUICK
     report = Report(THREADS)
-    speed.measure(report)
-    memory.measure(report)
-    if full:
-        learning.measure(report)
-        report.write()
+    for part in parts:
+        importlib.import_module(part).measure(report)
+    if chosen.only or chosen.full:
+        report.write("-and-".join(parts))
 
 
 if __name__ == "__main__":  # The worker processes import this file again.

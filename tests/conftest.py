@@ -1,6 +1,9 @@
-"""One rule for all tests: a skip is visible everywhere, and in CI it is a failure."""
+"""For all tests: a skip is visible everywhere, and in CI it is a failure; and a browser."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,33 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
+    if hasattr(session.config, "workerinput"):
+        return  # One of several processes: the first one sees the skips of all.
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and exitstatus == 0 and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium: the one of this machine, or playwright's own.
+
+    It is closed after each file of tests: an open one keeps an event loop running and processes
+    alive, and others test with loops and count processes.
+    """
+    from playwright.sync_api import Error, sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("LARGEMODELS_CHROMIUM") or next(
+        filter(None, map(shutil.which, names)), None
+    )
+    options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(executable_path=found, args=options)
+        except Error as error:
+            reason = str(error).strip().splitlines()[0]
+            message = f"no Chromium ({reason}): install it, or name it in LARGEMODELS_CHROMIUM"
+            pytest.fail(message, pytrace=False)
+        yield chromium
+        chromium.close()

@@ -3,8 +3,6 @@
 import contextlib
 import functools
 import http.server
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,29 +59,6 @@ def serve() -> Iterator[Callable[[Path], str]]:
 @pytest.fixture(scope="session")
 def address(site, serve) -> str:
     return serve(site)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Chromium: the one of this machine, or playwright's own."""
-    from playwright.sync_api import Error, sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("LARGEMODELS_CHROMIUM") or next(
-        filter(None, map(shutil.which, names)), None
-    )
-    options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        try:
-            chromium = playwright.chromium.launch(executable_path=found, args=options)
-        except Error as error:
-            reason = str(error).strip().splitlines()[0]
-            message = f"no Chromium ({reason}): install it, or name it in LARGEMODELS_CHROMIUM"
-            if os.environ.get("CI"):
-                pytest.fail(message, pytrace=False)
-            pytest.skip(message)
-        yield chromium
-        chromium.close()
 
 
 class Visit:

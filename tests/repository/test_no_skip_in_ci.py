@@ -11,8 +11,9 @@ import pytest
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 
 
+@pytest.mark.parametrize("processes", ["0", "2"])
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
-def test_a_skip_is_visible_and_fails_in_ci_only(ci, status, tmp_path):
+def test_a_skip_is_visible_and_fails_in_ci_only(ci, status, processes, tmp_path):
     shutil.copy(CONFTEST, tmp_path)
     (tmp_path / "test_one.py").write_text(
         "import pytest\n\n\n"
@@ -21,7 +22,10 @@ def test_a_skip_is_visible_and_fails_in_ci_only(ci, status, tmp_path):
         "def test_other(): ...\n"
     )
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", str(tmp_path)],
+        [
+            *(sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider"),
+            *("--numprocesses", processes, str(tmp_path)),
+        ],
         env={**os.environ, "CI": ci},
         cwd=tmp_path,
         capture_output=True,

@@ -185,7 +185,7 @@ PYTORCH = {
     "count_modes": [count_modes],
 }
 # The first only draws noise and calls two other tasks; the second is PyTorch itself.
-OTHERS = {"train_step", "torch_train_step"}
+OTHERS = ("train_step", "torch_train_step")
 
 
 @pytest.fixture(scope="module")
