@@ -227,13 +227,16 @@ def many(count: int) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def adopting() -> Iterator[None]:
-    """Be the parent of all processes that lose theirs: nothing can be left behind unseen."""
+def adopting() -> Iterator[list[psutil.Process]]:
+    """Be the parent of all processes that lose theirs: nothing can be left behind unseen.
+
+    Yields the processes that were there before, such as those of a fixture that outlives a test.
+    """
     set_child_subreaper = 36
     libc = ctypes.CDLL(None)
     assert libc.prctl(set_child_subreaper, 1, 0, 0, 0) == 0
     try:
-        yield
+        yield psutil.Process().children()
     finally:
         libc.prctl(set_child_subreaper, 0, 0, 0, 0)
 

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -27,25 +27,27 @@ def test_kills_on_one_machine_change_no_grade(
     room = storms.Room.make(tmp_path, storms.many(STUDENTS))
     killed: Counter[str] = Counter()
     seed = 0
-    with storms.adopting():
+    with storms.adopting() as earlier:
         while killed.total() < KILLS_HERE or min(killed[role] for role in ROLES) < 1:
             seed += 1
             killer = storms.Killer(seed, rarely={"engine": 0.2, "writer": 0.5, "tracker": 0.2})
             room.forget()
-            survive(storms, room, killer)
+            survive(storms, room, killer, earlier)
             killed += killer.killed
             print(f"seed {seed}: {dict(killer.killed)}")
             storms.compare(room.result(), expected)
     print(f"{killed.total()} kills: {dict(killed)}")
 
 
-def survive(storms: ModuleType, room: Any, killer: Any) -> None:
+def survive(
+    storms: ModuleType, room: Any, killer: Any, earlier: Sequence[psutil.Process]
+) -> None:
     """Grade a class through a storm, until everybody is graded."""
     for _ in range(50):
         engine = room.start()
         killer.storm(room, engine, lambda engine=engine: [engine.pid])
         said = finish(engine)
-        assert storms.left_behind() == [], f"seed {killer.seed}: after {said}"
+        assert storms.left_behind(earlier) == [], f"seed {killer.seed}: after {said}"
         if engine.returncode == 0:
             return
     raise AssertionError(f"seed {killer.seed}: the class is not graded after 50 runs")
@@ -73,7 +75,7 @@ def test_kills_in_a_cluster_change_no_grade(
     rarely = dict.fromkeys(("parent", "sandbox", "zygote", "job", "checker"), 0.5)
     rarely |= {"engine": 0.6, "scheduler": 0.6, "nanny": 0.3, "writer": 0.3, "tracker": 0.1}
     seed = 100
-    with storms.adopting(), machines.Machines() as cluster:
+    with storms.adopting() as earlier, machines.Machines() as cluster:
         cluster.start_worker("--nworkers", "2")
         while (
             killed.total() < KILLS_IN_A_CLUSTER
@@ -82,16 +84,20 @@ def test_kills_in_a_cluster_change_no_grade(
             seed += 1
             killer = storms.Killer(seed, lines=8, early=0.2, rarely=rarely)
             room.forget()
-            survive_in_cluster(storms, room, killer, cluster)
+            survive_in_cluster(storms, room, killer, cluster, earlier)
             killed += killer.killed
             print(f"seed {seed}: {dict(killer.killed)}")
             storms.compare(room.result(), expected)
-    assert storms.left_behind() == []
+    assert storms.left_behind(earlier) == []
     print(f"{killed.total()} kills: {dict(killed)}")
 
 
 def survive_in_cluster(
-    storms: ModuleType, room: Any, killer: Any, cluster: SimpleNamespace
+    storms: ModuleType,
+    room: Any,
+    killer: Any,
+    cluster: SimpleNamespace,
+    earlier: Sequence[psutil.Process],
 ) -> None:
     """Grade a class through a storm over a cluster, which is set up again where it broke."""
     for _ in range(50):
@@ -108,7 +114,7 @@ def survive_in_cluster(
         )
         said = finish(engine)
         spare = [psutil.Process(one.pid) for one in cluster.processes if one.poll() is None]
-        assert storms.left_behind(spare) == [], f"seed {killer.seed}: after {said}"
+        assert storms.left_behind([*spare, *earlier]) == [], f"seed {killer.seed}: after {said}"
         assert storms.slots_of(spare) == [], f"seed {killer.seed}: after {said}"
         if engine.returncode == 0:
             return
