@@ -27,7 +27,7 @@ from coursekit.variants import Variant, submission, variants
 if TYPE_CHECKING:
     from report import Report
 
-ROUND = 8  # Answers to one exercise before the next has its turn.
+ROUND = 64  # Answers to one exercise before the next has its turn; each time costs a set-up.
 
 Scores = dict[str, float]
 
