@@ -19,7 +19,7 @@ from rich.progress import Progress
 from coursekit.autograde import grade_all
 from coursekit.exercises import Exercise, find_exercises
 from coursekit.grading.package import Package
-from coursekit.grading.slot import Slot
+from coursekit.grading.runner.slot import Slot
 from coursekit.release import release_notebook, source_notebook
 from coursekit.repository import Repository
 from coursekit.variants import Variant, submission, variants

@@ -16,7 +16,7 @@ from coursekit.autograde import Graded
 from coursekit.exercises import Exercise, find_exercises
 from coursekit.grading.package import Package
 from coursekit.grading.results import Result
-from coursekit.grading.slot import Slot
+from coursekit.grading.runner.slot import Slot
 from coursekit.release import release_notebook, source_notebook
 from coursekit.repository import Repository
 from coursekit.trials import Attempt, Trials

@@ -23,12 +23,12 @@ from rich.progress import track
 
 from coursekit.classroom import CONFIGURATION
 from coursekit.grading.assignment import Classroom, load_package
-from coursekit.grading.cluster import Cluster
 from coursekit.grading.engine import Task, grade_class
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
-from coursekit.grading.pool import Graders, Pool
 from coursekit.grading.results import CellResult, Result
+from coursekit.grading.spread.cluster import Cluster
+from coursekit.grading.spread.pool import Graders, Pool
 
 if TYPE_CHECKING:
     from report import Report

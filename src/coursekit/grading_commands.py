@@ -26,11 +26,11 @@ from coursekit.errors import CourseError
 if TYPE_CHECKING:
     from coursekit.grading.engine import Grades, Spread
     from coursekit.grading.engine import Progress as Report
-    from coursekit.grading.intake import Intake
+    from coursekit.grading.intake.submissions import Intake
     from coursekit.grading.limits import Limits
     from coursekit.grading.package import Package
-    from coursekit.grading.pool import Graders
-    from coursekit.grading.standing import Standing
+    from coursekit.grading.people.standing import Standing
+    from coursekit.grading.spread.pool import Graders
 
 __all__ = ["register"]
 
@@ -155,7 +155,7 @@ def grade(
 
 def feedback(name: Name = None, database: Database = None) -> None:
     """Write a page for each graded student: points, comments, and what the checks said."""
-    from coursekit.grading.feedback import write_feedback
+    from coursekit.grading.people.feedback import write_feedback
 
     standing = _standing(name, database)
     not_graded = {
@@ -183,8 +183,8 @@ def report(
     database: Database = None,
 ) -> None:
     """Say how the class did: scores, hard cells, what it got wrong, what to look at."""
-    from coursekit.grading.class_report import class_report
-    from coursekit.grading.report_files import print_summary, write_report
+    from coursekit.grading.people.class_report import class_report
+    from coursekit.grading.people.report_files import print_summary, write_report
 
     standing = _standing(name, database)
     known = class_report(
@@ -221,9 +221,9 @@ def export(
 ) -> None:
     """Write the scores as CSV, for a spreadsheet, Canvas or Moodle; nobody gets a silent 0."""
     from coursekit.grading.assignment import Classroom
-    from coursekit.grading.export import export as export_scores
-    from coursekit.grading.roster import read_roster
-    from coursekit.grading.standing import all_standings
+    from coursekit.grading.people.export import export as export_scores
+    from coursekit.grading.people.roster import read_roster
+    from coursekit.grading.people.standing import all_standings
     from coursekit.notebook_files import write
 
     output = output or Path(f"grades-{to}.csv")
@@ -263,7 +263,7 @@ def _print_pairs(what: str, pairs: Sequence[tuple[str, str]]) -> None:
 def _standing(name: str | None, database: str | None) -> "Standing":
     """What is known about an assignment of the class in this folder."""
     from coursekit.grading.assignment import Classroom
-    from coursekit.grading.standing import Standing
+    from coursekit.grading.people.standing import Standing
 
     classroom = Classroom.find()
     return Standing(classroom, name or classroom.only_assignment(), database or "")
@@ -274,10 +274,10 @@ def _spread(workers: int | None, cluster: str | None, trust_submissions: bool) -
 
     def spread(package: "Package", limits: "Limits", jobs: int) -> "Graders":
         if cluster:
-            from coursekit.grading.cluster import Cluster
+            from coursekit.grading.spread.cluster import Cluster
 
             return Cluster(cluster, package, limits, trust_submissions=trust_submissions)
-        from coursekit.grading.pool import Pool
+        from coursekit.grading.spread.pool import Pool
 
         count = min(workers or os.cpu_count() or 1, jobs)
         return Pool(package, limits, workers=count, trust_submissions=trust_submissions)

@@ -18,16 +18,16 @@ import nbformat
 from assignments import Assignment, load_assignment
 from attack import Attack
 
-from coursekit.grading import usage
 from coursekit.grading.assignment import Classroom
-from coursekit.grading.autograded import Desk
-from coursekit.grading.feedback import Template, feedback_page
-from coursekit.grading.intake import Intake, collect
+from coursekit.grading.intake.store import Store
+from coursekit.grading.intake.submissions import Intake, collect
 from coursekit.grading.limits import Limits
-from coursekit.grading.marks import Mark, Sheet
+from coursekit.grading.people.feedback import Template, feedback_page
+from coursekit.grading.records.autograded import Desk
+from coursekit.grading.records.marks import Mark, Sheet
 from coursekit.grading.results import Result
-from coursekit.grading.slot import Slot
-from coursekit.grading.store import Store
+from coursekit.grading.runner.slot import Slot
+from coursekit.grading.sandbox import usage
 
 __all__ = ["HONEST", "LIMITS", "ProvingGround", "Trial", "active", "said"]
 

@@ -10,7 +10,7 @@ from proving_ground import HONEST, LIMITS, ProvingGround, said
 
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
-from coursekit.grading.slot import Slot
+from coursekit.grading.runner.slot import Slot
 
 # Who changes how tests run, and who wants out.
 FORGERS = ("16", "43")

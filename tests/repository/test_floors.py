@@ -7,10 +7,21 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src"
 FLOORS = {
-    **dict.fromkeys(["data", "plots", "check"], 1),
-    "scratch": 2,
-    **dict.fromkeys(["models", "training", "trust", "economics"], 3),
+    "largemodels": {
+        **dict.fromkeys(["data", "plots", "check"], 1),
+        "scratch": 2,
+        **dict.fromkeys(["models", "training", "trust", "economics"], 3),
+    },
+    "coursekit.grading": {
+        **dict.fromkeys(["intake", "split"], 1),
+        "sandbox": 2,
+        "runner": 3,
+        "spread": 4,
+        "records": 5,
+        "people": 6,
+    },
 }
+DATA, SANDBOX = "largemodels/data/loading.py", "coursekit/grading/sandbox/warm.py"
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -27,21 +38,27 @@ def imported_modules(path: Path) -> set[str]:
     return names
 
 
-def rooms(names: set[str]) -> set[str]:
-    parts = [name.split(".") for name in names]
-    return {part[1] for part in parts if part[0] == "largemodels" and len(part) > 1} & set(FLOORS)
+def room_of(house: str, module: str) -> str:
+    """Return the room of a house in which a module is; empty if it is in none."""
+    inside = module.removeprefix(f"{house}.") if module.startswith(f"{house}.") else ""
+    room = inside.split(".")[0]
+    return room if room in FLOORS[house] else ""
 
 
 def forbidden(path: Path) -> list[str]:
     """Return one sentence for each import that points up."""
-    package, room = path.relative_to(SOURCE).parts[:2]
+    module = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
     names = imported_modules(path)
     sentences = []
-    if package == "largemodels" and any(name.split(".")[0] == "coursekit" for name in names):
+    if module.startswith("largemodels.") and any(
+        name.split(".")[0] == "coursekit" for name in names
+    ):
         sentences.append("largemodels imports coursekit")
-    if package == "largemodels" and room in FLOORS:
-        upper = {other for other in rooms(names) if FLOORS[other] > FLOORS[room]}
-        sentences += [f"{room} (floor {FLOORS[room]}) imports {other}" for other in sorted(upper)]
+    for house, floors in FLOORS.items():
+        if room := room_of(house, module):
+            others = {room_of(house, name) for name in names} - {""}
+            upper = sorted(other for other in others if floors[other] > floors[room])
+            sentences += [f"{room} (floor {floors[room]}) imports {other}" for other in upper]
     return sentences
 
 
@@ -52,25 +69,26 @@ def test_no_import_points_up(path):
     assert not forbidden(path)
 
 
-@pytest.mark.parametrize("room", sorted(path.name for path in (SOURCE / "largemodels").iterdir()))
-def test_every_room_has_a_floor(room):
-    folder = SOURCE / "largemodels" / room
-    if folder.is_dir() and (folder / "__init__.py").exists():
-        assert room in FLOORS, f"largemodels/{room} is on no floor: add it to FLOORS"
+@pytest.mark.parametrize("house", FLOORS)
+def test_every_room_has_a_floor(house):
+    folder = SOURCE / house.replace(".", "/")
+    rooms = {path.parent.name for path in folder.glob("*/__init__.py")}
+    assert rooms == set(FLOORS[house]), f"a room of {house} is on no floor: add it to FLOORS"
 
 
 @pytest.mark.parametrize(
-    ("source", "sentence"),
+    ("file", "source", "sentence"),
     [
-        ("from largemodels.scratch import relu", "data (floor 1) imports scratch"),
-        ("from ..scratch import relu", "data (floor 1) imports scratch"),
-        ("from .. import scratch", "data (floor 1) imports scratch"),
-        ("import coursekit.cli", "largemodels imports coursekit"),
+        (DATA, "from largemodels.scratch import relu", "data (floor 1) imports scratch"),
+        (DATA, "from ..scratch import relu", "data (floor 1) imports scratch"),
+        (DATA, "from .. import scratch", "data (floor 1) imports scratch"),
+        (DATA, "import coursekit.cli", "largemodels imports coursekit"),
+        (SANDBOX, "from coursekit.grading import runner", "sandbox (floor 2) imports runner"),
     ],
 )
-def test_the_gate_fails_when_an_import_points_up(source, sentence, tmp_path, monkeypatch):
+def test_the_gate_fails_when_an_import_points_up(file, source, sentence, tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "SOURCE", tmp_path)
-    path = tmp_path / "largemodels" / "data" / "loading.py"
+    path = tmp_path / file
     path.parent.mkdir(parents=True)
     path.write_text(source)
     assert forbidden(path) == [sentence]

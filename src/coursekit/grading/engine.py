@@ -16,16 +16,16 @@ from typing import NoReturn
 
 from coursekit.errors import CourseError
 from coursekit.grading.assignment import Classroom
-from coursekit.grading.collection import Collection
 from coursekit.grading.environment import environment
-from coursekit.grading.intake import Entry as Stray
-from coursekit.grading.intake import Intake, Platform, collect
-from coursekit.grading.journal import Journal, Records, key_of
+from coursekit.grading.intake.collection import Collection
+from coursekit.grading.intake.submissions import Entry as Stray
+from coursekit.grading.intake.submissions import Intake, Platform, collect
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
-from coursekit.grading.pool import Finished, Graders, Job, Started
+from coursekit.grading.records.journal import Journal, Records, key_of
+from coursekit.grading.records.writer import Entry, Office, Writer
 from coursekit.grading.results import Outcome, Trust
-from coursekit.grading.writer import Entry, Office, Writer
+from coursekit.grading.spread.pool import Finished, Graders, Job, Started
 
 __all__ = ["Grades", "Progress", "Spread", "Student", "Task", "collect_class", "grade_class"]
 

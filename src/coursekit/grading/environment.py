@@ -27,7 +27,7 @@ _LIBRARIES = (
     "torch",
 )
 # What gives a verdict: these, and all of the engine that they import.
-_PROGRAMS = ("slot", "parent", "zygote", "agent", "checker")
+_PROGRAMS = ("runner.slot", "runner.parent", "sandbox.zygote", "split.agent", "split.checker")
 
 
 def environment(limits: Limits | None = None, *, trust_submissions: bool = False) -> str:
@@ -52,7 +52,7 @@ def _machine() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             described[library] = ""
     engine = Path(__file__).parent
-    described["engine"] = _digest(engine / f"{name}.py" for name in imported(*_PROGRAMS))
+    described["engine"] = _digest(engine / file for file in imported(*_PROGRAMS))
     check = find_spec("largemodels.check")
     assert check is not None, "it is a package of this course"
     described["check"] = _digest(Path(str(check.origin)).parent.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""Which modules of this package a program of it is made of, told without importing anything."""
+"""Which files of this package a program of it is made of, told without importing anything."""
 
 import ast
 import functools
@@ -7,28 +7,45 @@ from pathlib import Path
 
 __all__ = ["imported"]
 
+_FOLDER, _PACKAGE = Path(__file__).parent, f"{__package__}."
+
 
 @functools.cache
 def imported(*programs: str) -> frozenset[str]:
-    """Modules of this package that programs import, directly or not, at the top or later.
+    """Files of this package that programs import, directly or not, at the top or later.
 
     Args:
-        programs: Names of modules; one that is not there is left out.
+        programs: Modules, named from this package on; one that is not there is left out.
+
+    Example:
+        >>> sorted(imported("sandbox.usage"))
+        ['__init__.py', 'sandbox/__init__.py', 'sandbox/usage.py']
     """
-    own = __package__ or ""
-    waiting, found = list(programs), set()
+    waiting, known, found = list(programs), set(), set()
     while waiting:
         name = waiting.pop()
-        path = Path(__file__).with_name(f"{name}.py")
-        if name in found or not path.exists():
+        if name in known:
             continue
-        found.add(name)
-        for node in _statements(ast.parse(path.read_bytes()).body):
-            if isinstance(node, ast.ImportFrom) and node.module == own:
-                waiting += [one.name for one in node.names]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{own}."):
-                waiting.append(str(node.module).removeprefix(f"{own}."))
+        known.add(name)
+        if not (file := _file(name)):
+            continue  # A name in a module, not a module.
+        found.add(file)
+        waiting.append(name.rpartition(".")[0])
+        source = (_FOLDER / file).read_bytes()
+        for node in _statements(ast.parse(source).body):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(_PACKAGE):
+                names = [f"{node.module}.{one.name}" for one in node.names]
+                waiting += [one.removeprefix(_PACKAGE) for one in (str(node.module), *names)]
     return frozenset(found)
+
+
+def _file(name: str) -> str:
+    """The file of a module, from the folder of this package on; empty if there is none."""
+    path = name.replace(".", "/")
+    for file in (f"{path}.py", f"{path}/__init__.py".lstrip("/")):
+        if (_FOLDER / file).is_file():
+            return file
+    return ""
 
 
 def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:

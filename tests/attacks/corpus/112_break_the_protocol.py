@@ -12,7 +12,7 @@ BASE = "reference"
 SCORES = {"test_standardize": 2, "test_softmax": 2, "test_large_logits": 2, "test_momentum": 2}
 WITH_PEER = """
 import gc, os, struct
-from coursekit.grading.remote import Peer
+from coursekit.grading.split.remote import Peer
 
 [peer] = [one for one in gc.get_objects() if isinstance(one, Peer)]
 wire = peer.wire
@@ -30,7 +30,7 @@ def frame(kind, data=b""):
 
 
 def message(value, forget=(), change=()):
-    from coursekit.grading.codec import Writer
+    from coursekit.grading.split.codec import Writer
 
     writer = Writer(peer.limits, peer)
     for numbers in (forget, change):

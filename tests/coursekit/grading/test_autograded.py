@@ -14,9 +14,9 @@ from nbconvert.exporters import HTMLExporter
 from traitlets.config import Config
 
 from coursekit.grading.assignment import Classroom
-from coursekit.grading.autograded import Desk, Shown
+from coursekit.grading.intake.rebuild import rebuild
 from coursekit.grading.package import Package
-from coursekit.grading.rebuild import rebuild
+from coursekit.grading.records.autograded import Desk, Shown
 from coursekit.grading.results import Result
 
 Answered = Callable[[str], bytes]

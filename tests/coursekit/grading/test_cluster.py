@@ -15,11 +15,11 @@ import pytest
 from distributed import Client
 
 from coursekit.errors import CourseError
-from coursekit.grading import batch
-from coursekit.grading.cluster import Cluster
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
-from coursekit.grading.pool import DEATHS, Died, Event, Finished, Job, Started
+from coursekit.grading.spread import batch
+from coursekit.grading.spread.cluster import Cluster
+from coursekit.grading.spread.pool import DEATHS, Died, Event, Finished, Job, Started
 
 FAKES = Path(__file__).parent / "fakes"
 Answered = Callable[[str], bytes]
@@ -233,8 +233,8 @@ def test_slots_end_when_the_run_is_killed(
     program = """
 import os, pickle, sys
 from cluster_slots import OpenSlot
-from coursekit.grading.cluster import Cluster
-from coursekit.grading.pool import Finished
+from coursekit.grading.spread.cluster import Cluster
+from coursekit.grading.spread.pool import Finished
 package, jobs = pickle.load(sys.stdin.buffer)
 with Cluster(sys.argv[1], package, make_slot=OpenSlot) as cluster:
     for event in cluster.run(jobs):
@@ -281,7 +281,7 @@ def test_a_worker_with_other_versions_is_refused(
     answered: Answered,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("coursekit.grading.cluster.environment", lambda *_, **__: "another")
+    monkeypatch.setattr("coursekit.grading.spread.cluster.environment", lambda *_, **__: "another")
     with pytest.raises(CourseError, match=r"has other versions of Python.*constraints\.txt"):
         run(machines, package, slots, [Job("0", answered("right"))])
 
@@ -320,7 +320,7 @@ def test_a_machine_without_the_course_is_refused(
 def test_a_scheduler_that_is_not_there_is_told_in_one_sentence(
     package: Package, address: str, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coursekit.grading.cluster._CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr("coursekit.grading.spread.cluster._CONNECT_SECONDS", 1.0)
     with pytest.raises(CourseError, match=sentence) as raised:
         Cluster(address, package).__enter__()
     assert "\n" not in str(raised.value)
@@ -381,7 +381,7 @@ def test_a_machine_whose_workers_keep_dying_ends_the_run(
     answered: Answered,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("coursekit.grading.cluster._DEATHS_OF_A_HOST", 2)
+    monkeypatch.setattr("coursekit.grading.spread.cluster._DEATHS_OF_A_HOST", 2)
     jobs = [Job(str(number), answered("kill")) for number in range(4)]
     with pytest.raises(CourseError, match=r"workers on 127\.0\.0\.1 died 2 times in a row"):
         run(machines, package, slots, jobs)
@@ -402,7 +402,7 @@ def test_the_settings_of_dask_encrypt_everything(
     program = """
 import pickle, sys
 from coursekit.errors import CourseError
-from coursekit.grading import cluster
+from coursekit.grading.spread import cluster
 try:
     with cluster.Cluster(sys.argv[1], pickle.load(sys.stdin.buffer)): print("connected")
 except CourseError as error:

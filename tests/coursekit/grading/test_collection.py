@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from coursekit.errors import CourseError
-from coursekit.grading.collection import Collection
-from coursekit.grading.intake import Intake, collect
-from coursekit.grading.store import Store
+from coursekit.grading.intake.collection import Collection
+from coursekit.grading.intake.store import Store
+from coursekit.grading.intake.submissions import Intake, collect
 
 Answered = Callable[[str], bytes]
 

@@ -10,7 +10,8 @@ import pytest
 # Starts a program in a namespace, says so, and waits.
 STARTER = """
 import os, subprocess, sys
-command = [sys.executable, "-m", "coursekit.grading.contained", str(os.getpid()), *sys.argv[1:]]
+program = [sys.executable, "-m", "coursekit.grading.sandbox.contained"]
+command = [*program, str(os.getpid()), *sys.argv[1:]]
 process = subprocess.Popen(command)
 print(process.pid, flush=True)
 sys.exit(process.wait())
@@ -113,7 +114,8 @@ def test_a_starter_that_dies_at_any_moment_leaves_nothing_behind(start, mark):
 def test_one_whose_starter_is_dead_does_not_start(mark):
     gone = subprocess.Popen(["true"])
     gone.wait()
-    command = [sys.executable, "-m", "coursekit.grading.contained", str(gone.pid), "sleep", mark]
+    program = [sys.executable, "-m", "coursekit.grading.sandbox.contained"]
+    command = [*program, str(gone.pid), "sleep", mark]
     assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 1
 
 

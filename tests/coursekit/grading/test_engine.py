@@ -20,16 +20,16 @@ import pytest
 
 from coursekit.errors import CourseError
 from coursekit.grading.assignment import Classroom
-from coursekit.grading.collection import Participant
 from coursekit.grading.engine import Grades, Task, collect_class, grade_class
-from coursekit.grading.gradebook import GradeBook
-from coursekit.grading.journal import Journal, Records
+from coursekit.grading.intake.collection import Participant
+from coursekit.grading.intake.rebuild import rebuild
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
-from coursekit.grading.pool import Graders, Pool
-from coursekit.grading.rebuild import rebuild
+from coursekit.grading.records.gradebook import GradeBook
+from coursekit.grading.records.journal import Journal, Records
+from coursekit.grading.records.writer import Entry, Writer
 from coursekit.grading.results import CellResult, Result
-from coursekit.grading.writer import Entry, Writer
+from coursekit.grading.spread.pool import Graders, Pool
 
 ASSIGNMENT = "01_small"
 FAKES = Path(__file__).parent / "fakes"

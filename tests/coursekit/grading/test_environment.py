@@ -11,6 +11,8 @@ from coursekit.grading.environment import environment
 from coursekit.grading.imports import imported
 from coursekit.grading.limits import Limits
 
+FOLDER = Path(module.__file__).parent
+
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
@@ -52,7 +54,7 @@ def test_what_gives_verdicts_is_part_of_it_and_nothing_else(
     monkeypatch.setattr(Path, "read_bytes", changed)
     assert environment() == before
     names = {path.stem for path in read}
-    assert {"checker", "codec", "rebuild", "sandbox", "seccomp", "comparison"} <= names
+    assert {"checker", "codec", "rebuild", "bubblewrap", "seccomp", "comparison"} <= names
     assert not {"gradebook", "feedback", "export", "engine", "journal", "cluster"} & names
 
     for name in ("checker", "comparison"):
@@ -68,12 +70,16 @@ def test_what_gives_verdicts_is_part_of_it_and_nothing_else(
 def test_the_modules_of_the_programs_are_found_without_importing_them() -> None:
     program = """
 import sys
-import coursekit.grading.slot, coursekit.grading.parent, coursekit.grading.zygote
-import coursekit.grading.agent, coursekit.grading.checker
-own = "coursekit.grading."
-print(*[name.removeprefix(own) for name in sys.modules if name.startswith(own)])
+import coursekit.grading.runner.slot, coursekit.grading.runner.parent
+import coursekit.grading.sandbox.zygote
+import coursekit.grading.split.agent, coursekit.grading.split.checker
+own = "coursekit.grading"
+print(*[one.__file__ for name, one in sys.modules.items() if name.startswith(own)])
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert set(done.stdout.split()) <= imported("slot", "parent", "zygote", "agent", "checker")
+    files = {str(Path(file).relative_to(FOLDER)) for file in done.stdout.split()}
+    programs = ["runner.slot", "runner.parent", "sandbox.zygote", "split.agent", "split.checker"]
+    assert "split/checker.py" in files
+    assert files <= imported(*programs)

@@ -23,11 +23,11 @@ from sqlalchemy import create_engine, event, text
 from coursekit.autograde import Course
 from coursekit.errors import CourseError
 from coursekit.exercises import Exercise
-from coursekit.grading import gradebook
 from coursekit.grading.assignment import Classroom, load_package
-from coursekit.grading.gradebook import GradeBook, Row, row
+from coursekit.grading.intake.rebuild import rebuild
 from coursekit.grading.package import Package
-from coursekit.grading.rebuild import rebuild
+from coursekit.grading.records import gradebook
+from coursekit.grading.records.gradebook import GradeBook, Row, row
 from coursekit.grading.results import CellResult, Result
 from coursekit.notebook_files import to_text
 from coursekit.release import source_notebook

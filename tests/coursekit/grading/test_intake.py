@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from coursekit.errors import CourseError
-from coursekit.grading.intake import Intake, Platform, collect
-from coursekit.grading.sources import Limits
-from coursekit.grading.store import Store
+from coursekit.grading.intake.sources import Limits
+from coursekit.grading.intake.store import Store
+from coursekit.grading.intake.submissions import Intake, Platform, collect
 
 Work = dict[str, Any]
 

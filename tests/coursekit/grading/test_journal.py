@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coursekit.errors import CourseError
-from coursekit.grading.journal import Journal, Record, Records, key_of
+from coursekit.grading.records.journal import Journal, Record, Records, key_of
 from coursekit.grading.results import CellResult, Result
 
 GRADED = Result("graded", cells=(CellResult("a", 3, 4, "off by one"),), notes=("Look.",))

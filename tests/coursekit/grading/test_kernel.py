@@ -21,12 +21,13 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 from coursekit.errors import CourseError
-from coursekit.grading import kernel, kernel_checker, sandbox, usage
-from coursekit.grading.kernel_checker import DIED, TAMPERED
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
 from coursekit.grading.results import Result
-from coursekit.grading.slot import Slot
+from coursekit.grading.runner import kernel_checker
+from coursekit.grading.runner.kernel_checker import DIED, TAMPERED
+from coursekit.grading.runner.slot import Slot
+from coursekit.grading.sandbox import bubblewrap, kernel, usage
 
 LIMITS = Limits(
     cell_seconds=10.0, notebook_seconds=60.0, memory_bytes=400 * 2**20, cell_output_bytes=10_000
@@ -154,7 +155,7 @@ def test_without_a_sandbox_no_kernel_starts(specification, monkeypatch):
     def require() -> None:
         raise CourseError("no sandbox here")
 
-    monkeypatch.setattr(sandbox, "require", require)
+    monkeypatch.setattr(bubblewrap, "require", require)
     with pytest.raises(CourseError, match="no sandbox here"):
         _run(specification, "1")
 

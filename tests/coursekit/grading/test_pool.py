@@ -12,7 +12,7 @@ import pytest
 from coursekit.errors import CourseError
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
-from coursekit.grading.pool import DEATHS, Died, Event, Finished, Job, Pool, Started
+from coursekit.grading.spread.pool import DEATHS, Died, Event, Finished, Job, Pool, Started
 
 Answered = Callable[[str], bytes]
 
@@ -106,7 +106,7 @@ def test_an_idle_worker_that_dies_is_replaced(
 def test_a_slot_that_hangs_is_ended(
     package: Package, slots: ModuleType, answered: Answered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coursekit.grading.pool._GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("coursekit.grading.spread.pool._GRACE_SECONDS", 0.2)
     limits = Limits(notebook_seconds=0.1)
     with Pool(package, limits, workers=1, make_slot=slots.FakeSlot) as pool:
         events = list(pool.run([Job("slow", answered("hang"))]))

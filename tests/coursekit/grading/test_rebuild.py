@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from nbformat import NotebookNode
 
 from coursekit.errors import CourseError
-from coursekit.grading.parse import RefusedError
-from coursekit.grading.rebuild import Rebuilt, rebuild
+from coursekit.grading.intake.parse import RefusedError
+from coursekit.grading.intake.rebuild import Rebuilt, rebuild
 
 Work = dict[str, Any]
 

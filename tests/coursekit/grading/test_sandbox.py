@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from coursekit.errors import CourseError
-from coursekit.grading import sandbox, seccomp
 from coursekit.grading.limits import Limits
+from coursekit.grading.sandbox import bubblewrap, seccomp
 from largemodels.data.cache import data_folder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -140,7 +140,7 @@ def test_a_machine_whose_calls_are_not_known_is_named():
 
 
 def test_the_sandbox_works_here():
-    sandbox.check()
+    bubblewrap.check()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_computer_that_cannot_have_the_sandbox_is_told_why_and_what_to_do(
 ):
     monkeypatch.setattr(*what, value)
     with pytest.raises(CourseError, match=re.escape(mend)) as caught:
-        sandbox.require()
+        bubblewrap.require()
     assert "\n" not in str(caught.value)
 
 
@@ -173,16 +173,16 @@ def test_a_computer_that_cannot_have_the_sandbox_is_told_why_and_what_to_do(
 def test_a_system_that_forbids_user_namespaces_is_told_how_to_allow_them(
     monkeypatch, setting, value, mend
 ):
-    monkeypatch.setattr(sandbox, "_setting", {setting: value}.get)
-    said = sandbox.mend("Traceback:\nPermissionError: unshare: Operation not permitted")
+    monkeypatch.setattr(bubblewrap, "_setting", {setting: value}.get)
+    said = bubblewrap.mend("Traceback:\nPermissionError: unshare: Operation not permitted")
     assert "(PermissionError: unshare: Operation not permitted)" in said
     assert mend in said
 
 
 def test_a_sandbox_that_fails_is_an_error_and_never_left_out(monkeypatch):
-    monkeypatch.setattr(sandbox, "_SYSTEM", ())  # No dynamic linker: no program starts.
+    monkeypatch.setattr(bubblewrap, "_SYSTEM", ())  # No dynamic linker: no program starts.
     with pytest.raises(CourseError, match="the sandbox does not work here"):
-        sandbox.check.__wrapped__()
+        bubblewrap.check.__wrapped__()
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +190,8 @@ def inside() -> Callable[..., str]:
     """Run Python code in the sandbox; what it prints."""
 
     def run(code: str, **options: Any) -> str:
-        words = sandbox.options(Limits(), **options)
-        with sandbox.start(
+        words = bubblewrap.options(Limits(), **options)
+        with bubblewrap.start(
             [sys.executable, "-c", code],
             words,
             stdout=subprocess.PIPE,
@@ -239,7 +239,7 @@ def test_of_the_tools_only_what_the_sandbox_runs_is_there(inside):
     folder = ROOT / "src" / "coursekit"
     code = f"""
 import os
-import coursekit.grading.zygote, coursekit.grading.agent
+import coursekit.grading.sandbox.zygote, coursekit.grading.split.agent
 for folder, _, files in os.walk({str(folder)!r}):
     print(*(os.path.relpath(os.path.join(folder, name), {str(folder)!r}) for name in files))
 """
@@ -263,7 +263,7 @@ def test_no_variable_of_the_instructor_is_there(inside, monkeypatch):
     monkeypatch.setenv("COURSE_SECRET", "a secret")
     monkeypatch.setenv("MY_TOKEN", "a token")
     names = set(inside("import os; print(*os.environ)").split())
-    assert names - {"PWD", "LC_CTYPE"} == set(sandbox.environment())
+    assert names - {"PWD", "LC_CTYPE"} == set(bubblewrap.environment())
 
 
 def test_a_folder_named_like_a_package_does_not_stand_in_for_it(inside):
@@ -303,7 +303,7 @@ def test_an_interpreter_behind_links_in_somebodys_home_shows_nothing_of_that_hom
     first.symlink_to("python3")
     second.symlink_to(Path(sys.executable).resolve())
     monkeypatch.setattr(sys, "executable", str(first))
-    words = list(sandbox._python())
+    words = list(bubblewrap._python())
     assert ["--symlink", str(second.readlink()), str(second)] == words[-3:]
     assert str(tmp_path) not in words
 

@@ -15,11 +15,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from coursekit.errors import CourseError
-from coursekit.grading import usage
 from coursekit.grading.limits import Limits
 from coursekit.grading.results import Result
-from coursekit.grading.runners import imports
-from coursekit.grading.slot import Slot, SlotError
+from coursekit.grading.runner.runners import imports
+from coursekit.grading.runner.slot import Slot, SlotError
+from coursekit.grading.sandbox import usage
 
 LIMITS = Limits(
     cell_seconds=4.0,
@@ -341,7 +341,7 @@ WORKER = """
 import json, sys
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
-from coursekit.grading.slot import Slot
+from coursekit.grading.runner.slot import Slot
 
 package, limits, submission = json.loads(sys.stdin.readline())
 print("begin", flush=True)
@@ -391,7 +391,7 @@ ONE = """
 import json, sys
 from coursekit.errors import CourseError
 from coursekit.grading.package import Package
-from coursekit.grading.slot import Slot
+from coursekit.grading.runner.slot import Slot
 
 package, submission, trust = json.loads(sys.stdin.readline())
 try:

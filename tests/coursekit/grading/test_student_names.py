@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit.grading.student_names import real_name, safe_name
+from coursekit.grading.intake.student_names import real_name, safe_name
 
 NAMES = st.text(min_size=1, max_size=200)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from coursekit.errors import CourseError
-from coursekit.grading import sandbox, usage
 from coursekit.grading.limits import Limits
-from coursekit.grading.trusted import TrustedPeer
-from coursekit.grading.warm import BrokenError, Job, WarmSandbox
+from coursekit.grading.sandbox import bubblewrap, seccomp, usage
+from coursekit.grading.sandbox.warm import BrokenError, Job, WarmSandbox
+from coursekit.grading.split.trusted import TrustedPeer
 
 LIMITS = Limits(processes=20, disk_bytes=8 * 2**20, file_bytes=4 * 2**20, files=50)
 
@@ -91,7 +91,7 @@ def test_a_job_is_the_first_process_of_its_namespace(student):
 
 def test_a_job_sees_no_variable_and_no_open_file_but_its_own(student):
     names = set(student.run("import os; print(*os.environ)").split())
-    assert names - {"PWD", "LC_CTYPE"} == set(sandbox.environment())
+    assert names - {"PWD", "LC_CTYPE"} == set(bubblewrap.environment())
     described = student.run(
         "print(*(os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1]))"
     )
@@ -273,7 +273,7 @@ CALLS = {
 
 def test_calls_that_no_notebook_needs_are_refused(student):
     for name, arguments in CALLS.items():
-        number = sandbox.seccomp._DENIED[name][sandbox.seccomp.MACHINES[os.uname().machine].column]
+        number = seccomp._DENIED[name][seccomp.MACHINES[os.uname().machine].column]
         code = f"""
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
@@ -461,15 +461,15 @@ def _wait_until_gone(processes: set[int], is_running: Callable[[int], bool]) -> 
 
 
 def test_a_sandbox_that_cannot_be_made_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(sandbox, "options", lambda limits: ["--no-such-option"])
+    monkeypatch.setattr(bubblewrap, "options", lambda limits: ["--no-such-option"])
     with pytest.raises(CourseError, match="--no-such-option"):
         WarmSandbox(LIMITS, sandboxed=True).wait_until_ready()
 
 
 def test_namespaces_that_cannot_be_nested_are_noticed_before_the_first_job(monkeypatch):
-    words = [*sandbox.options(LIMITS), "--unshare-user", "--disable-userns"]
-    monkeypatch.setattr(sandbox, "options", lambda limits: words)
-    monkeypatch.setattr(sandbox, "unprivileged_user", lambda: 0)
+    words = [*bubblewrap.options(LIMITS), "--unshare-user", "--disable-userns"]
+    monkeypatch.setattr(bubblewrap, "options", lambda limits: words)
+    monkeypatch.setattr(bubblewrap, "unprivileged_user", lambda: 0)
     made = WarmSandbox(LIMITS, sandboxed=True)
     with contextlib.closing(made), pytest.raises(CourseError, match="user namespaces"):
         made.wait_until_ready()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from coursekit.errors import CourseError
+from coursekit.grading.intake.parse import parse
+from coursekit.grading.intake.rebuild import rebuild
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
-from coursekit.grading.parse import parse
-from coursekit.grading.rebuild import rebuild
 from coursekit.grading.results import CellResult, Result
 
 

@@ -9,7 +9,7 @@ from coursekit.errors import CourseError
 from coursekit.grading import engine
 from coursekit.grading.assignment import Classroom, load_package
 from coursekit.grading.engine import Task, grade_class
-from coursekit.grading.pool import Pool
+from coursekit.grading.spread.pool import Pool
 
 
 def main(folder: str, submissions: str = "") -> int:

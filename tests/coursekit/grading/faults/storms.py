@@ -21,7 +21,7 @@ import psutil
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from coursekit.classroom import CONFIGURATION
-from coursekit.grading.journal import Records
+from coursekit.grading.records.journal import Records
 
 ASSIGNMENT, TOPIC = "01_storm", "storm"
 PATIENCE = 60.0
@@ -313,9 +313,9 @@ def role(process: psutil.Process) -> str:
             return (
                 "writer" if "sqlite" in Path(f"/proc/{process.pid}/maps").read_text() else "worker"
             )
-        if "coursekit.grading.parent" in command:
-            return "checker" if "coursekit.grading.parent" in over else "parent"
-        if "coursekit.grading.zygote" in command:
+        if "coursekit.grading.runner.parent" in command:
+            return "checker" if "coursekit.grading.runner.parent" in over else "parent"
+        if "coursekit.grading.sandbox.zygote" in command:
             if process.name().startswith("bwrap"):
                 return "sandbox"
             started_here = above is not None and above.name().startswith("bwrap")

@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 
 from coursekit.grading.assignment import Classroom, load_package
-from coursekit.grading.collection import Collection
 from coursekit.grading.environment import environment
-from coursekit.grading.journal import key_of
+from coursekit.grading.intake.collection import Collection
+from coursekit.grading.records.journal import key_of
 
 STUDENTS = 16
 Calm = Callable[[int], tuple[Any, ...]]

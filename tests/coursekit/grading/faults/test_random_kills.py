@@ -39,9 +39,7 @@ def test_kills_on_one_machine_change_no_grade(
     print(f"{killed.total()} kills: {dict(killed)}")
 
 
-def survive(
-    storms: ModuleType, room: Any, killer: Any, earlier: Sequence[psutil.Process]
-) -> None:
+def survive(storms: ModuleType, room: Any, killer: Any, earlier: Sequence[psutil.Process]) -> None:
     """Grade a class through a storm, until everybody is graded."""
     for _ in range(50):
         engine = room.start()

@@ -18,12 +18,12 @@ from coursekit.classroom import open_class
 from coursekit.exercises import load_exercise
 from coursekit.grading.assignment import Classroom, load_package
 from coursekit.grading.engine import Task, grade_class
-from coursekit.grading.feedback import Template
+from coursekit.grading.intake.rebuild import rebuild
 from coursekit.grading.package import Package
-from coursekit.grading.pool import Event, Finished, Job, Started
-from coursekit.grading.rebuild import rebuild
+from coursekit.grading.people.feedback import Template
+from coursekit.grading.people.standing import Standing
 from coursekit.grading.results import CellResult, Result
-from coursekit.grading.standing import Standing
+from coursekit.grading.spread.pool import Event, Finished, Job, Started
 from coursekit.notebook_files import to_text, write
 from coursekit.release import release_path
 from coursekit.repository import Repository

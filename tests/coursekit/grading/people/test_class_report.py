@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from coursekit.grading.answers import digest_of_answers
-from coursekit.grading.class_report import Ended, class_report
-from coursekit.grading.feedback import Template
-from coursekit.grading.marks import Mark, Marks, Sheet
-from coursekit.grading.report_files import report_page, write_report
+from coursekit.grading.people.answers import digest_of_answers
+from coursekit.grading.people.class_report import Ended, class_report
+from coursekit.grading.people.feedback import Template
+from coursekit.grading.people.report_files import report_page, write_report
+from coursekit.grading.records.marks import Mark, Marks, Sheet
 from coursekit.grading.results import CellResult, Result
 
 

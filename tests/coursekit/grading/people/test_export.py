@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coursekit.errors import CourseError
-from coursekit.grading.export import export
-from coursekit.grading.marks import Mark, Marks, Sheet
-from coursekit.grading.roster import CanvasRoster, MoodleRoster, read_roster
-from coursekit.grading.scores import score_of
-from coursekit.grading.spreadsheet import neutral, to_csv
+from coursekit.grading.people.export import export
+from coursekit.grading.people.roster import CanvasRoster, MoodleRoster, read_roster
+from coursekit.grading.people.spreadsheet import neutral, to_csv
+from coursekit.grading.records.marks import Mark, Marks, Sheet
+from coursekit.grading.records.scores import score_of
 
 SAMPLES = Path(__file__).parent / "samples"
 CANVAS = (SAMPLES / "canvas.csv").read_text(encoding="utf-8")

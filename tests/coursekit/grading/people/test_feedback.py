@@ -13,12 +13,12 @@ import nbformat
 import pytest
 
 from coursekit.exercises import load_exercise
-from coursekit.grading import feedback
-from coursekit.grading.feedback import Template, feedback_page, write_feedback
-from coursekit.grading.formulas import mathml
-from coursekit.grading.marks import Mark, Marks, Sheet, open_gradebook, read_marks
-from coursekit.grading.rendering import bounded, markdown, outputs, plain
-from coursekit.grading.student_names import safe_name
+from coursekit.grading.intake.student_names import safe_name
+from coursekit.grading.people import feedback
+from coursekit.grading.people.feedback import Template, feedback_page, write_feedback
+from coursekit.grading.people.formulas import mathml
+from coursekit.grading.people.rendering import bounded, markdown, outputs, plain
+from coursekit.grading.records.marks import Mark, Marks, Sheet, open_gradebook, read_marks
 from coursekit.repository import Repository
 
 ROOT = Path(__file__).parents[4]

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from coursekit.grading.results import CellResult
-from coursekit.grading.statistics import (
+from coursekit.grading.people.statistics import (
     cause_of,
     histogram,
     is_unwritten,
@@ -18,6 +17,7 @@ from coursekit.grading.statistics import (
     misconceptions,
     summary,
 )
+from coursekit.grading.results import CellResult
 
 SCORES = st.lists(st.integers(0, 220).map(lambda half: half / 2), min_size=2, max_size=40)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from coursekit.grading import agent
 from coursekit.grading.limits import Limits
-from coursekit.grading.trusted import TrustedPeer
+from coursekit.grading.split import agent
+from coursekit.grading.split.trusted import TrustedPeer
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -9,9 +9,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 from two_processes import grade, results
 
 from coursekit.errors import CourseError
-from coursekit.grading import agent, checker
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
+from coursekit.grading.split import agent, checker
 
 PLAIN = {"grade": False, "locked": False, "solution": False, "task": False, "schema_version": 3}
 

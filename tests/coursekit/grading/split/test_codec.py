@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from coursekit.grading.codec import CodecError, Reader, Writer, decode, encode
 from coursekit.grading.limits import Limits
-from coursekit.grading.sharing import Sharing
+from coursekit.grading.split.codec import CodecError, Reader, Writer, decode, encode
+from coursekit.grading.split.sharing import Sharing
 
 
 def numeric(array: np.ndarray) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coursekit.grading.codec import Writer
 from coursekit.grading.limits import Limits
-from coursekit.grading.sharing import Sharing
-from coursekit.grading.trusted import TimeIsUpError, TrustedPeer
-from coursekit.grading.wire import LostError
+from coursekit.grading.split.codec import Writer
+from coursekit.grading.split.sharing import Sharing
+from coursekit.grading.split.trusted import TimeIsUpError, TrustedPeer
+from coursekit.grading.split.wire import LostError
 
 REQUEST, RESULT, ERROR = range(3)
 

@@ -4,9 +4,9 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from coursekit.grading.names import names_in
 from coursekit.grading.package import Package
-from coursekit.grading.plan import make_plan, steps_for
+from coursekit.grading.split.names import names_in
+from coursekit.grading.split.plan import make_plan, steps_for
 
 PLAIN = {"grade": False, "locked": False, "solution": False, "task": False, "schema_version": 3}
 

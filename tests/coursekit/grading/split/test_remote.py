@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from coursekit.grading.codec import CodecError
-from coursekit.grading.remote import Remote
-from coursekit.grading.wire import LostError
+from coursekit.grading.split.codec import CodecError
+from coursekit.grading.split.remote import Remote
+from coursekit.grading.split.wire import LostError
 from largemodels import check
 
 

@@ -11,10 +11,10 @@ from nbformat import NotebookNode
 
 from coursekit.autograde import Graded
 from coursekit.exercises import Exercise
-from coursekit.grading import agent, checker
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
 from coursekit.grading.results import CellResult
+from coursekit.grading.split import agent, checker
 from coursekit.release import source_notebook
 from coursekit.repository import Repository
 from coursekit.trials import Attempt, Trials

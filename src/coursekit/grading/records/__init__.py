@@ -1,0 +1,1 @@
+"""What came of each submission: the journal, the grade book, the graded notebooks."""

@@ -1,0 +1,1 @@
+"""Where a submission runs: namespaces, limits, a filter for system calls, warm processes."""
