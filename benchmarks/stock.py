@@ -1,9 +1,9 @@
 """Whether the engine gives the grades of stock nbgrader: every answer to every exercise in both.
 
 Stock nbgrader takes seconds for each answer and hours for all, so its grades are kept in `build/`:
-a run that is stopped with Ctrl-C compares what is there, and the next one goes on. It runs right
-answers whole. Of the others it gets what the engine runs: an experiment that no test needs trains
-for up to a minute.
+a run that is stopped with Ctrl-C compares what is there, and the next one goes on. It runs the
+references and the other right programs whole. Of the rest it gets what the engine runs: without an
+experiment that no test needs, which trains for minutes.
 """
 
 import copy
@@ -54,9 +54,10 @@ class Class:
         return {self._key(one): submission(self.release, one) for one in self._variants}
 
     @cached_property
-    def right(self) -> set[str]:
-        """The keys of the right ones."""
-        return {self._key(one) for one in self._variants if one.right}
+    def whole(self) -> set[str]:
+        """The keys of those that stock nbgrader runs whole."""
+        kinds = {"reference", "alternative"}
+        return {self._key(one) for one in self._variants if one.kind in kinds}
 
     @cached_property
     def _variants(self) -> list[Variant]:
@@ -91,7 +92,7 @@ class Class:
         """Grade some answers with stock nbgrader, each as soon as it is graded."""
         if keys:
             handed_in = {
-                key: self.answers[key] if key in self.right else self.in_short(key) for key in keys
+                key: self.answers[key] if key in self.whole else self.in_short(key) for key in keys
             }
             exercise = self.exercise
             for key, graded in grade_all(self.source, exercise.name, exercise.topic, handed_in):
