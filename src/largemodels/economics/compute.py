@@ -39,7 +39,7 @@ class Compute:
     """What one training step or one forward pass of a layer needs; sums of layers are models.
 
     Args:
-        parameters: numbers that are learnt.
+        parameters: numbers that are learned.
         forward_flops: FLOPs of the forward pass.
         backward_flops: FLOPs of the backward pass.
         activations: numbers that the matrix products keep for the backward pass: their inputs.

@@ -336,7 +336,7 @@ def neural_recommender(
     """
     half = mlp_sizes[0] // 2
     total = Compute(
-        # The input of the perceptron is learnt, so its gradient is one product more.
+        # The input of the perceptron is learned, so its gradient is one product more.
         backward_flops=2 * batch_size * mlp_sizes[0] * mlp_sizes[1]
     )
     for rows in (num_users, num_items):

@@ -37,12 +37,12 @@ INCEPTION_BLOCKS = (
 
 
 def batch_norm(num_features: int) -> Compute:
-    """Count a batch normalization: a learnt scale and shift per channel, no matrix product.
+    """Count a batch normalization: a learned scale and shift per channel, no matrix product.
 
     parameters = 2 · C
 
     Args:
-        num_features: C. Its running mean and variance are kept, not learnt.
+        num_features: C. Its running mean and variance are kept, not learned.
 
     Raises:
         ValueError: if the size is below 1.
@@ -167,7 +167,7 @@ def resnet(
         depth: 6 n + 2.
         num_classes: the number of classes.
         in_channels: the channels of the image.
-        projection: whether the shortcuts that change the shape are learnt.
+        projection: whether the shortcuts that change the shape are learned.
         image_size: height and width of the image in pixels.
         batch_size: N.
 

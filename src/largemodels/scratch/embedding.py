@@ -1,4 +1,4 @@
-"""The embedding: a table with one learnt row for each token."""
+"""The embedding: a table with one learned row for each token."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class GraphConvolution(Layer):
     forward:   Y = Â X Wᵀ + b
     backward:  with G = Âᵀ ∂L/∂Y:  ∂L/∂W = Gᵀ X,  ∂L/∂X = G W,  ∂L/∂b = the sum of the rows of ∂L/∂Y
 
-    One layer looks one edge far, k layers look k edges far. The graph is given and not learnt, so
+    One layer looks one edge far, k layers look k edges far. The graph is given and not learned, so
     it has no gradient. An activation is a layer of its own.
 
     Args:

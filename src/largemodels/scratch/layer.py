@@ -33,7 +33,7 @@ def check_shape(name: str, array: np.ndarray, expected: tuple[int, ...]) -> None
 
 
 class Parameter:
-    """An array that is learnt, and the gradient of the loss with respect to it.
+    """An array that is learned, and the gradient of the loss with respect to it.
 
     Args:
         data: the values, floating-point numbers. They are copied.
@@ -142,7 +142,7 @@ class Layer(Differentiable):
 
     A new layer assigns its `Parameter`s and its inner layers to attributes and defines `forward`
     and `backward`. `backward` assigns gradients and does not add to older ones. Arrays that are
-    state but not learnt, such as running statistics, are attributes named in `buffer_names`.
+    state but not learned, such as running statistics, are attributes named in `buffer_names`.
 
     Attributes:
         training: `True` while the network learns, `False` while it is evaluated.

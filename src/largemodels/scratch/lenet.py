@@ -35,7 +35,7 @@ class LeNet(Sequential):
     | 11  | linear                        | classes      |    850 = 10 · (84 + 1)             |
 
     The padding of 2 makes the 32×32 pixels that the network of 1998 expects. That one differs in
-    four points: its pooling is a mean with a learnt factor and bias, its activation a scaled tanh,
+    four points: its pooling is a mean with a learned factor and bias, its activation a scaled tanh,
     its second convolution sees only some of the channels, and its output measures distances to
     drawn digits. What stands here is how the network is built today; it returns logits.
 

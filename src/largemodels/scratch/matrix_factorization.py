@@ -31,7 +31,7 @@ class MatrixFactorization(Layer):
         num_users: the number of users.
         num_items: the number of items.
         factors: the number K of features in p_u and in q_i.
-        mean: the mean μ of all training ratings; it is kept, not learnt.
+        mean: the mean μ of all training ratings; it is kept, not learned.
         l2: λ, the strength of the penalty.
         rng: the random generator of the initial factors, N(0, 0.1²); `None` takes a new one.
         dtype: the type of the parameters.

@@ -112,7 +112,7 @@ class _BatchNorm(Layer):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Give each feature mean 0 and variance 1 over the batch, then a learnt scale and shift.
+    """Give each feature mean 0 and variance 1 over the batch, then a learned scale and shift.
 
     forward:   y = γ z + β,  z = (x − μ) / √(σ² + ε)
                training: μ and σ² are mean and (biased) variance over the batch; then
@@ -135,7 +135,7 @@ class BatchNorm1d(_BatchNorm):
     Attributes:
         weight: γ, shape (C,); it starts at one.
         bias: β, shape (C,); it starts at zero.
-        running_mean: shape (C,), a buffer: kept and moved with the parameters, but not learnt.
+        running_mean: shape (C,), a buffer: kept and moved with the parameters, but not learned.
         running_var: shape (C,), a buffer.
         num_batches_tracked: how many batches the running statistics have seen, a buffer.
 
@@ -188,7 +188,7 @@ class BatchNorm2d(_BatchNorm):
     Attributes:
         weight: γ, shape (C,); it starts at one.
         bias: β, shape (C,); it starts at zero.
-        running_mean: shape (C,), a buffer: kept and moved with the parameters, but not learnt.
+        running_mean: shape (C,), a buffer: kept and moved with the parameters, but not learned.
         running_var: shape (C,), a buffer.
         num_batches_tracked: how many batches the running statistics have seen, a buffer.
 
@@ -257,7 +257,7 @@ class _NormalizationOfRows(Layer):
 
 
 class LayerNorm(_NormalizationOfRows):
-    """Give each row of features mean 0 and variance 1, then a learnt scale and shift.
+    """Give each row of features mean 0 and variance 1, then a learned scale and shift.
 
     forward:   y = γ z + β,  z = (x − μ) / √(σ² + ε),  μ and σ² over the features of one row
     backward:  ∂L/∂γ = Σ ∂L/∂y z,  ∂L/∂β = Σ ∂L/∂y over the rows,  with g = γ ∂L/∂y:
@@ -332,7 +332,7 @@ class LayerNorm(_NormalizationOfRows):
 
 
 class RMSNorm(_NormalizationOfRows):
-    """Divide each row of features by its root mean square, then multiply by a learnt scale.
+    """Divide each row of features by its root mean square, then multiply by a learned scale.
 
     forward:   y = γ z,  z = x / √(mean(x²) + ε),  the mean over the features of one row
     backward:  ∂L/∂γ = Σ ∂L/∂y z over the rows,  with g = γ ∂L/∂y:

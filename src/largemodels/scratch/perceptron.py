@@ -1,4 +1,4 @@
-"""The perceptron: the first machine that learnt to classify, and its limit."""
+"""The perceptron: the first machine that learned to classify, and its limit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Perceptron:
     Example:
         >>> x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
         >>> model = Perceptron()
-        >>> model.fit(x, np.array([-1, -1, -1, 1]), epochs=10).mistakes[-1]  # AND is learnt.
+        >>> model.fit(x, np.array([-1, -1, -1, 1]), epochs=10).mistakes[-1]  # AND is learned.
         0
         >>> Perceptron().fit(x, np.array([-1, 1, 1, -1]), epochs=1000).mistakes[-1]  # XOR is not.
         4

@@ -12,11 +12,11 @@ __all__ = ["LowRankLinear", "add_low_rank_adapters", "merge_low_rank_adapters"]
 
 
 class LowRankLinear(nn.Module):
-    """A linear layer that stays as it is, plus a learnt change of low rank.
+    """A linear layer that stays as it is, plus a learned change of low rank.
 
-    y = x Wᵀ + b + (α / r) x Aᵀ Bᵀ,  W (out, in) frozen, A (r, in) and B (out, r) learnt
+    y = x Wᵀ + b + (α / r) x Aᵀ Bᵀ,  W (out, in) frozen, A (r, in) and B (out, r) learned
 
-    r · (in + out) numbers are learnt instead of in · out. B starts at zero, so that the layer
+    r · (in + out) numbers are learned instead of in · out. B starts at zero, so that the layer
     starts as the one it replaces. Merged, W + (α / r) B A, it costs nothing when serving.
 
     Args:
@@ -61,7 +61,7 @@ class LowRankLinear(nn.Module):
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the frozen layer's output and the learnt change."""
+        """Return the frozen layer's output and the learned change."""
         change = functional.linear(functional.linear(x, self.lora_a), self.lora_b)
         return self.linear(x) + self.scale * change
 

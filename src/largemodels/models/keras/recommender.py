@@ -25,7 +25,7 @@ class MatrixFactorization(keras.Model):
         num_users: the number of users.
         num_items: the number of items.
         factors: the number K of features in p_u and in q_i.
-        mean: the mean μ of all training ratings; it is kept, not learnt.
+        mean: the mean μ of all training ratings; it is kept, not learned.
         name: the name of the model.
 
     Shape:

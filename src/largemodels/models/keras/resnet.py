@@ -178,7 +178,7 @@ class ResNet(SavedSequential):
         depth: the number of layers with weights, 6 n + 2; the paper has 20, 32, 44, 56 and 110.
         num_classes: the number of classes.
         in_channels: the number C of channels of the image.
-        projection: whether the two shortcuts that change the shape are learnt; the paper pads on
+        projection: whether the two shortcuts that change the shape are learned; the paper pads on
             CIFAR-10 (option A), which takes no parameter.
         name: the name of the model.
 

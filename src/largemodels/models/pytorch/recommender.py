@@ -24,7 +24,7 @@ class MatrixFactorization(nn.Module):
         num_users: the number of users.
         num_items: the number of items.
         factors: the number K of features in p_u and in q_i.
-        mean: the mean μ of all training ratings; it is kept, not learnt.
+        mean: the mean μ of all training ratings; it is kept, not learned.
 
     Shape:
         (N, 2), integers: user and item, counted from 0 -> (N,), ratings
