@@ -142,6 +142,18 @@ def describe_diagrams(app: Sphinx, doctree: nodes.document) -> None:
             )
 
 
+def draw_diagrams_without_a_server(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Load mermaid as a plain script: a site that is opened as files cannot import a module."""
+    for script in list(context["script_files"]):
+        body = getattr(script, "attributes", {}).get("body") or ""
+        start = re.match(r"\s*import mermaid from [^;]+;", body)
+        if start:
+            script.attributes["body"] = body[start.end() :]
+            app.add_js_file(app.config.mermaid_use_local, priority=script.priority - 1)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect all this to Sphinx."""
     app.add_config_value("course_repository", "", "html")
@@ -154,4 +166,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # The theme builds its header buttons at 501: the notebook is offered before, Colab added after.
     app.connect("html-page-context", offer_notebook, priority=400)
     app.connect("html-page-context", add_colab_button, priority=900)
+    app.connect("html-page-context", draw_diagrams_without_a_server, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

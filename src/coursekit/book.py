@@ -188,8 +188,7 @@ _ASSETS = [
         for slope in slopes
     ),
     ("mermaid/LICENSE", "mermaid"),
-    ("mermaid/dist/mermaid.esm.min.mjs", "mermaid"),
-    ("mermaid/dist/chunks/mermaid.esm.min/*.mjs", "mermaid/chunks/mermaid.esm.min"),
+    ("mermaid/dist/mermaid.min.js", "mermaid"),
 ]
 
 

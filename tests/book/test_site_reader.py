@@ -41,6 +41,11 @@ def test_figures_and_page_switch_to_dark_together(address, visit):
     assert sum(seen["dark"]) < 120
 
 
+@pytest.mark.parametrize("name", ["index.html", "appendix/diagrams.html", "math/losses.html"])
+def test_a_site_opened_as_files_needs_no_server(name, site, visit):
+    assert visit(f"{site.as_uri()}/", name).problems() == {}
+
+
 def test_notebook_downloads_executed_and_readable(page_name, site, address, visit):
     opened = visit(address, page_name)
     button = opened.page.locator("a.btn-download-notebook-button")
