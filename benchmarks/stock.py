@@ -134,7 +134,9 @@ def measure(report: "Report") -> None:
         ["exercise", "answers compared", "other grades"],
         rows,
         f"Every right, wrong and cheap answer of `course check`: {compared} of {everything} were "
-        f"compared, cell by cell, {different} differ. Stock nbgrader {version('nbgrader')} ignores "
+        f"compared, cell by cell, {different} differ. Stock runs references and alternatives "
+        "whole, the others without experiments that no test needs. "
+        f"Stock nbgrader {version('nbgrader')} ignores "
         "lines on stderr, for which it else gives 0 points.",
     )
     if different:
