@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 import warnings
@@ -45,6 +46,21 @@ pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
 ASSIGNMENT, TOPIC = "01_small", "small"
 Answered = Callable[[str], bytes]
+
+
+def test_the_grade_book_needs_no_web_server() -> None:
+    program = """
+import sys
+from coursekit.grading.records.nbgrader_api import nbgrader_api
+api = nbgrader_api()
+assert api is nbgrader_api() and api.Gradebook
+assert not {"nbgrader", "tornado.web", "jupyter_server"} & set(sys.modules), "a server is there"
+import nbgrader  # All of it is there for who wants it, with the same tables.
+from nbgrader.apps import NbGraderAPI
+from nbgrader.api import Gradebook
+assert nbgrader.__version__ and NbGraderAPI and Gradebook is api.Gradebook
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
 
 
 @pytest.fixture(scope="session")

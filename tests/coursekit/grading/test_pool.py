@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -101,6 +103,31 @@ def test_an_idle_worker_that_dies_is_replaced(
         os.kill(pool._workers[0].process.pid or 0, signal.SIGKILL)
         events = list(pool.run([Job("second", answered("right"))]))
     assert outcomes(events) == {"second": "graded"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process can be kept on a core")
+def test_each_worker_has_a_core_if_there_are_as_many(
+    package: Package, slots: ModuleType, answered: Answered
+) -> None:
+    all_cores = os.sched_getaffinity(0)
+    cores = sorted(all_cores)[:2]
+
+    def used(pool: Pool) -> list[set[int]]:
+        assert len(list(pool.run([Job(str(number), answered("right")) for number in range(9)])))
+        while not all(worker.ready for worker in pool._workers):
+            pool._listen(deque())
+        return [os.sched_getaffinity(worker.process.pid or 0) for worker in pool._workers]
+
+    try:
+        os.sched_setaffinity(0, cores)
+        with Pool(package, workers=len(cores), make_slot=slots.FakeSlot) as pool:
+            assert sorted(map(list, used(pool))) == [[core] for core in cores]
+            os.kill(pool._workers[0].process.pid or 0, signal.SIGKILL)
+            assert sorted(map(list, used(pool))) == [[core] for core in cores]
+        with Pool(package, workers=len(cores) + 1, make_slot=slots.FakeSlot) as pool:
+            assert all(one == set(cores) for one in used(pool))
+    finally:
+        os.sched_setaffinity(0, all_cores)
 
 
 def test_a_slot_that_hangs_is_ended(

@@ -10,7 +10,6 @@ counts as 0, and every cell waits for a person.
 
 import json
 import re
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,10 +22,10 @@ from nbformat import NotebookNode
 from coursekit.errors import CourseError
 from coursekit.grading.intake.student_names import safe_name
 from coursekit.grading.package import Package
+from coursekit.grading.records.nbgrader_api import nbgrader_api
 from coursekit.grading.results import Result
 
 if TYPE_CHECKING:
-    from nbgrader.api import Gradebook
     from sqlalchemy.orm import Session
 
 __all__ = ["BATCH", "GradeBook", "Row", "row"]
@@ -102,7 +101,7 @@ class GradeBook:
         self._course = course
         self._url = url
         self._shown = url
-        self._book: Gradebook
+        self._book: Any
 
     def __enter__(self) -> "GradeBook":
         with _in_one_sentence(lambda: self._shown):
@@ -137,9 +136,6 @@ class GradeBook:
                     self._write(session, some)
 
     def _open(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nbgrader's models predate SQLAlchemy 2.
-            from nbgrader.api import Gradebook
         from sqlalchemy import make_url
 
         url = make_url(self._url)
@@ -151,7 +147,7 @@ class GradeBook:
             url = url.update_query_dict({"timeout": str(_PATIENCE_SECONDS)})
         address = url.render_as_string(hide_password=False)
         _make_tables(address)
-        self._book = Gradebook(address, self._course)
+        self._book = nbgrader_api().Gradebook(address, self._course)
 
     @contextmanager
     def _at_work(self) -> Iterator["Session"]:
@@ -166,8 +162,6 @@ class GradeBook:
 
     def _prepare(self) -> None:
         """Put the assignment and its cells into the grade book, as `generate_assignment` does."""
-        from nbgrader.api import MissingEntry
-
         self._stamp()
         book, name, topic = self._book, self._package.assignment, self._package.topic
         notebook = self._package.source_notebook
@@ -175,7 +169,7 @@ class GradeBook:
         book.update_or_create_assignment(name)
         try:
             there = book.find_notebook(topic, name)
-        except MissingEntry:
+        except nbgrader_api().MissingEntry:
             there = None
         if there is not None and _kinds(there) != {
             kind: {_name(cell) for cell in known if _is(cell, role)}
@@ -205,8 +199,7 @@ class GradeBook:
 
     def _save(self, cell: NotebookNode) -> None:
         """Bring what the grade book knows of a cell up to date."""
-        from nbgrader.utils import compute_checksum, is_locked
-
+        utils = nbgrader_api().utils
         book, place = self._book, (_name(cell), self._package.topic, self._package.assignment)
         worth = {"cell_type": cell.cell_type}
         if _is(cell, "grade") or _is(cell, "task"):
@@ -220,21 +213,22 @@ class GradeBook:
         book.update_or_create_source_cell(
             *place,
             cell_type=cell.cell_type,
-            locked=is_locked(cell),
+            locked=utils.is_locked(cell),
             source=cell.source,
-            checksum=compute_checksum(cell),
+            checksum=utils.compute_checksum(cell),
         )
 
     def _stamp(self) -> None:
         """Name the version of a database that is new, or was cut off while it was made."""
-        from alembic.script import ScriptDirectory
-        from nbgrader.dbutil import ALEMBIC_DIR
         from sqlalchemy import inspect, text
 
         session = self._book.db
         if "alembic_version" not in inspect(self._book.engine).get_table_names():
             session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
         if not session.execute(text("SELECT version_num FROM alembic_version")).first():
+            from alembic.script import ScriptDirectory
+            from nbgrader.dbutil import ALEMBIC_DIR
+
             version = {"version": ScriptDirectory(ALEMBIC_DIR).get_current_head()}
             session.execute(text("INSERT INTO alembic_version VALUES (:version)"), version)
         session.commit()
@@ -249,12 +243,12 @@ class GradeBook:
         self._write_comments(session, rows, papers)
 
     def _write_students(self, session: "Session", rows: Mapping[str, Row]) -> None:
-        from nbgrader.api import Student
         from sqlalchemy import insert, select, update
 
+        api = nbgrader_api()
         known: dict[str, str | None] = dict(
             session.execute(
-                select(Student.id, Student.lms_user_id).where(Student.id.in_(rows))
+                select(api.Student.id, api.Student.lms_user_id).where(api.Student.id.in_(rows))
             ).all()
         )
         new = [
@@ -268,32 +262,32 @@ class GradeBook:
             if name not in known
         ]
         if new:
-            session.execute(insert(Student.__table__), new)
+            session.execute(insert(api.Student.__table__), new)
         accounts = [
             {"id": name, "lms_user_id": rows[name].account}
             for name, account in known.items()
             if rows[name].account and not account
         ]
         if accounts:
-            session.execute(update(Student), accounts)
+            session.execute(update(api.Student), accounts)
 
     def _papers(self, session: "Session", names: list[str]) -> dict[str, str]:
         """Ids of the submitted notebooks, by student; made where they are not there yet."""
-        from nbgrader.api import SubmittedAssignment, SubmittedNotebook
         from sqlalchemy import insert, select
 
+        api = nbgrader_api()
         submitted: dict[str, str] = dict(
             session.execute(
-                select(SubmittedAssignment.student_id, SubmittedAssignment.id).where(
-                    SubmittedAssignment.assignment_id == self._assignment,
-                    SubmittedAssignment.student_id.in_(names),
+                select(api.SubmittedAssignment.student_id, api.SubmittedAssignment.id).where(
+                    api.SubmittedAssignment.assignment_id == self._assignment,
+                    api.SubmittedAssignment.student_id.in_(names),
                 )
             ).all()
         )
         new = {name: uuid4().hex for name in names if name not in submitted}
         if new:
             session.execute(
-                insert(SubmittedAssignment.__table__),
+                insert(api.SubmittedAssignment.__table__),
                 [
                     {"id": one, "assignment_id": self._assignment, "student_id": name}
                     for name, one in new.items()
@@ -302,16 +296,16 @@ class GradeBook:
         submitted |= new
         papers: dict[str, str] = dict(
             session.execute(
-                select(SubmittedNotebook.assignment_id, SubmittedNotebook.id).where(
-                    SubmittedNotebook.notebook_id == self._notebook,
-                    SubmittedNotebook.assignment_id.in_(submitted.values()),
+                select(api.SubmittedNotebook.assignment_id, api.SubmittedNotebook.id).where(
+                    api.SubmittedNotebook.notebook_id == self._notebook,
+                    api.SubmittedNotebook.assignment_id.in_(submitted.values()),
                 )
             ).all()
         )
         fresh = {one: uuid4().hex for one in submitted.values() if one not in papers}
         if fresh:
             session.execute(
-                insert(SubmittedNotebook.__table__),
+                insert(api.SubmittedNotebook.__table__),
                 [
                     {"id": paper, "assignment_id": one, "notebook_id": self._notebook}
                     for one, paper in fresh.items()
@@ -323,15 +317,15 @@ class GradeBook:
     def _write_grades(
         self, session: "Session", rows: Mapping[str, Row], papers: Mapping[str, str]
     ) -> None:
-        from nbgrader.api import Grade
         from sqlalchemy import insert, select, update
 
-        columns = (Grade.id, Grade.notebook_id, Grade.cell_id)
-        state = (Grade.auto_score, Grade.manual_score, Grade.needs_manual_grade)
+        table = nbgrader_api().Grade
+        columns = (table.id, table.notebook_id, table.cell_id)
+        state = (table.auto_score, table.manual_score, table.needs_manual_grade)
         there = {
             (paper, cell): (one, automatic, manual, waits)
             for one, paper, cell, automatic, manual, waits in session.execute(
-                select(*columns, *state).where(Grade.notebook_id.in_(papers.values()))
+                select(*columns, *state).where(table.notebook_id.in_(papers.values()))
             )
         }
         new, changed = [], []
@@ -358,21 +352,26 @@ class GradeBook:
                 if (automatic, found[3]) != (score, waits):
                     changed.append({"id": grade, "auto_score": score, "needs_manual_grade": waits})
         if new:
-            session.execute(insert(Grade.__table__), new)
+            session.execute(insert(table.__table__), new)
         if changed:
-            session.execute(update(Grade), changed)
+            session.execute(update(table), changed)
 
     def _write_comments(
         self, session: "Session", rows: Mapping[str, Row], papers: Mapping[str, str]
     ) -> None:
-        from nbgrader.api import Comment
         from sqlalchemy import insert, select, update
 
-        columns = (Comment.id, Comment.notebook_id, Comment.cell_id, Comment.auto_comment)
+        table = nbgrader_api().Comment
+        columns = (
+            table.id,
+            table.notebook_id,
+            table.cell_id,
+            table.auto_comment,
+        )
         there = {
             (paper, cell): (one, said)
             for one, paper, cell, said in session.execute(
-                select(*columns).where(Comment.notebook_id.in_(papers.values()))
+                select(*columns).where(table.notebook_id.in_(papers.values()))
             )
         }
         new, changed = [], []
@@ -386,9 +385,9 @@ class GradeBook:
                 elif found[1] != says:
                     changed.append({"id": found[0], "auto_comment": says})
         if new:
-            session.execute(insert(Comment.__table__), new)
+            session.execute(insert(table.__table__), new)
         if changed:
-            session.execute(update(Comment), changed)
+            session.execute(update(table), changed)
 
 
 def _shown(student: str) -> str | None:
@@ -423,12 +422,11 @@ def _make_tables(url: str) -> None:
 
     nbgrader does it, too, but then runs a program for three seconds to ask for their version.
     """
-    from nbgrader.api import Base
     from sqlalchemy import create_engine
 
     engine = create_engine(url)
     try:
-        Base.metadata.create_all(engine)
+        nbgrader_api().Base.metadata.create_all(engine)
     finally:
         engine.dispose()
 

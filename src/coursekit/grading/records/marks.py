@@ -8,13 +8,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coursekit.errors import CourseError
 from coursekit.grading.intake.student_names import real_name
-
-if TYPE_CHECKING:
-    from nbgrader.api import Gradebook
+from coursekit.grading.records.nbgrader_api import nbgrader_api
 
 __all__ = ["Mark", "Marks", "Sheet", "open_gradebook", "read_marks"]
 
@@ -123,14 +121,12 @@ class Marks:
     duedate: datetime | None = None
 
 
-def open_gradebook(url: str) -> "Gradebook":
+def open_gradebook(url: str) -> Any:
     """Open a grade book; a context manager.
 
     Raises:
         CourseError: It cannot be opened.
     """
-    import warnings
-
     from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -141,11 +137,7 @@ def open_gradebook(url: str) -> "Gradebook":
         if sqlite and address.database and not Path(address.database).is_file():
             # SQLite would make an empty one without a word.
             raise CourseError(f"{address.database}: no grade book is here yet; run `course grade`.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nbgrader's models predate SQLAlchemy 2.
-            from nbgrader.api import Gradebook
-
-            return Gradebook(url, "")
+        return nbgrader_api().Gradebook(url, "")
     except ModuleNotFoundError as error:
         raise CourseError(
             f"{shown}: needs the Python package `{error.name}`; install it with pip."
@@ -155,14 +147,13 @@ def open_gradebook(url: str) -> "Gradebook":
         raise CourseError(f"the grade book cannot be opened ({reason}); mend that.") from error
 
 
-def read_marks(gradebook: "Gradebook", assignment: str) -> Marks:
+def read_marks(gradebook: Any, assignment: str) -> Marks:
     """Read one assignment for all students of the class.
 
     Raises:
         CourseError: The grade book has no such assignment.
     """
-    from nbgrader import api
-
+    api = nbgrader_api()
     session = gradebook.db
     one = session.query(api.Assignment).filter_by(name=assignment).one_or_none()
     if one is None:
@@ -246,8 +237,7 @@ def read_marks(gradebook: "Gradebook", assignment: str) -> Marks:
 
 def _cells(session: Any, assignment_id: str) -> list[tuple[str, str, float]]:
     """Notebook, name and points of every graded cell of an assignment."""
-    from nbgrader import api
-
+    api = nbgrader_api()
     found = []
     for kind in (api.GradeCell, api.TaskCell):
         found += (
@@ -261,9 +251,9 @@ def _cells(session: Any, assignment_id: str) -> list[tuple[str, str, float]]:
 
 def _students(session: Any, assignment_id: str) -> Any:
     """Every student, with the submission, its time and its penalty where there is one."""
-    from nbgrader import api
     from sqlalchemy import and_, func, select
 
+    api = nbgrader_api()
     submitted = api.SubmittedAssignment
     penalty = (
         select(func.sum(api.SubmittedNotebook.late_submission_penalty))

@@ -212,7 +212,7 @@ class Writer:
 
 def _work(connection: Connection, parent: int, office: Office) -> None:
     end_with(parent)
-    os.nice(10)  # Graders come first: it has time until the last of them is ready.
+    os.nice(5)  # Graders come first: it has time until the last of them is ready.
     from coursekit.grading.records.gradebook import GradeBook
 
     try:

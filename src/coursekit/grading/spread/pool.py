@@ -159,6 +159,7 @@ class Pool:
         self._arguments = (package, limits, trust_submissions, make_slot)
         self._patience = limits.notebook_seconds + _GRACE_SECONDS
         self._count = workers
+        self._cores = _cores(workers)
         self._started = 0
         self._false_starts = 0
         self._workers: list[_Worker] = []
@@ -252,22 +253,24 @@ class Pool:
 
     def _start(self) -> None:
         self._started += 1
-        self._workers.append(_Worker(f"worker-{self._started}", self._arguments))
+        taken = {worker.core for worker in self._workers}
+        core = next((core for core in self._cores if core not in taken), None)
+        self._workers.append(_Worker(f"worker-{self._started}", self._arguments, core))
 
 
 class _Worker:
     """A process with a slot, and the job that it is at."""
 
-    def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, name: str, arguments: tuple[Any, ...], core: int | None) -> None:
         # Not a copy of this process: it may have threads, which do not survive a copy.
         context = get_context("spawn")
-        self.name = name
+        self.name, self.core = name, core
         self.ready = False
         self.job: Job | None = None
         self.deadline = math.inf
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
-            target=_work, args=(theirs, os.getpid(), *arguments), name=name, daemon=True
+            target=_work, args=(theirs, os.getpid(), core, *arguments), name=name, daemon=True
         )
         self.process.start()
         theirs.close()  # Else the death of the worker would not end the pipe.
@@ -314,6 +317,7 @@ def _last_words(status: int | None) -> str:
 def _work(
     connection: Connection,
     parent: int,
+    core: int | None,
     package: Package,
     limits: Limits,
     trust_submissions: bool,
@@ -321,6 +325,8 @@ def _work(
 ) -> None:
     """Grade what comes through the connection, one submission at a time."""
     end_with(parent)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     try:
         with (make_slot or _slot())(package, limits, trust_submissions=trust_submissions) as slot:
             connection.send(("ready", None))
@@ -332,6 +338,17 @@ def _work(
         pass  # The pool is gone.
     except Exception as error:  # The slot broke; the one of a fresh process is whole.
         connection.send(("died", f"{type(error).__name__}: {error}"))
+
+
+def _cores(workers: int) -> list[int]:
+    """One core for each worker, where every core has one.
+
+    The two processes of a slot take turns. On one core, a message between them takes a third of the
+    time: no other core has to be woken.
+    """
+    if sys.platform != "linux" or len(cores := os.sched_getaffinity(0)) != workers:
+        return []
+    return sorted(cores)
 
 
 def _slot() -> MakeSlot:
