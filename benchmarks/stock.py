@@ -6,7 +6,6 @@ references and the other right programs whole. Of the rest it gets what the engi
 experiment that no test needs, which trains for minutes.
 """
 
-import copy
 import hashlib
 import json
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from coursekit.autograde import grade_all
 from coursekit.exercises import Exercise, find_exercises
 from coursekit.grading.package import Package
 from coursekit.grading.runner.slot import Slot
-from coursekit.grading.split.plan import Plan, make_plan, steps_for
+from coursekit.grading.split.plan import Plan, in_short, make_plan
 from coursekit.release import release_notebook, source_notebook
 from coursekit.repository import Repository
 from coursekit.variants import Variant, submission, variants
@@ -75,15 +74,6 @@ class Class:
         """What the engine runs where."""
         return make_plan(self.package)
 
-    def in_short(self, key: str) -> NotebookNode:
-        """What is handed in, without the experiments and pictures that no test needs."""
-        notebook = copy.deepcopy(self.answers[key])
-        cells = {cell.id: cell for cell in notebook.cells}
-        for step in steps_for(self.plan, notebook):
-            if step.cell is not None and step.cell.kind == "given":
-                cells[step.key].source = step.source or ""
-        return notebook
-
     def _key(self, answer: Variant) -> str:
         content = json.dumps([version("nbgrader"), self.source, answer.sources], sort_keys=True)
         return f"{answer.name} {hashlib.sha256(content.encode()).hexdigest()}"
@@ -92,7 +82,9 @@ class Class:
         """Grade some answers with stock nbgrader, each as soon as it is graded."""
         if keys:
             handed_in = {
-                key: self.answers[key] if key in self.whole else self.in_short(key) for key in keys
+                key: answer if key in self.whole else in_short(self.plan, answer)
+                for key, answer in self.answers.items()
+                if key in keys
             }
             exercise = self.exercise
             for key, graded in grade_all(self.source, exercise.name, exercise.topic, handed_in):

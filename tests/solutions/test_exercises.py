@@ -9,6 +9,8 @@ import pytest
 
 from coursekit.autograde import Course
 from coursekit.check import check_exercise
+from coursekit.grading.package import Package
+from coursekit.grading.split.plan import in_short, make_plan
 from coursekit.release import release_notebook, source_notebook
 from coursekit.report_page import stale_page
 from coursekit.variants import submission, variants
@@ -61,9 +63,11 @@ def test_warnings_cost_nothing_and_feedback_says_what_is_wrong(exercise, reposit
     # `ignore_stderr=False` is nbgrader as it comes: one line on stderr, no point.
     source = source_notebook(repository, exercise)
     release = release_notebook(source, exercise)
+    plan = make_plan(Package(exercise.name, exercise.topic, source, release))
     chosen = {one.kind: one for one in variants(exercise) if one.kind in {"noisy", "mutant"}}
+    handed_in = {kind: in_short(plan, submission(release, one)) for kind, one in chosen.items()}
     with Course(source, exercise.name, exercise.topic, ignore_stderr=False) as course:
         course.release()
-        assert course.grade("noisy", submission(release, chosen["noisy"])).score == 100
-        course.grade("mutant", submission(release, chosen["mutant"]))
+        assert course.grade("noisy", handed_in["noisy"]).score == 100
+        course.grade("mutant", handed_in["mutant"])
         assert chosen["mutant"].says in " ".join(html.unescape(course.feedback("mutant")).split())

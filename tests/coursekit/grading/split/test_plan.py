@@ -6,7 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from coursekit.grading.package import Package
 from coursekit.grading.split.names import names_in
-from coursekit.grading.split.plan import make_plan, steps_for
+from coursekit.grading.split.plan import in_short, make_plan, steps_for
 
 PLAIN = {"grade": False, "locked": False, "solution": False, "task": False, "schema_version": 3}
 
@@ -125,12 +125,16 @@ def test_experiments_and_pictures_run_nowhere_unless_needed():
     [_, _, step, test] = steps_for(plan, release)
     assert step.source.split() == ["start", "=", "3"]
     assert test.source is None
+    short = in_short(plan, release)
+    assert [cell.source.split() for cell in short.cells[2:3]] == [["start", "=", "3"]]
+    assert [short.cells[n] for n in (0, 1, 3)] == [release.cells[n] for n in (0, 1, 3)]
     needed, release = plan_of(
         new_code_cell("from largemodels import check, plots"),
         answer("def f(x): ...", "f"),
         new_code_cell(mixed),
         graded("assert end == 3", "t"),
     )
+    assert "end = f(start)" in in_short(needed, release).cells[2].source
     assert "end = f(start)" in needed.trusted["plain-2"].source
     release.cells.append(new_code_cell("print(end)", id="extra-1"))
     assert "end = f(start)" in steps_for(needed, release)[2].source
