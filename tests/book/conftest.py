@@ -83,7 +83,7 @@ class Visit:
             java_script_enabled=script,
         )
         self.context.add_init_script(
-            f"localStorage.setItem('mode', '{scheme}'); localStorage.setItem('theme', '{scheme}')"
+            f"localStorage.setItem('mode', 'auto'); localStorage.setItem('theme', '{scheme}')"
         )
         home = urlsplit(address).netloc
 
@@ -107,10 +107,20 @@ class Visit:
                 else None
             ),
         )
+        self._patience = patience
         self.page.goto(address + name, wait_until="load")
         if script:
             self.page.evaluate(GATES)
-            self.page.evaluate(f"gates.settled({patience})")
+            self._settle()
+
+    def switch(self, scheme: str) -> None:
+        """Let the reader's system change between light and dark."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+        self._settle()
+
+    def _settle(self) -> None:
+        self.page.evaluate(f"gates.settled({self._patience})")
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):

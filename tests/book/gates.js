@@ -7,15 +7,20 @@ window.gates = (() => {
     return `<${e.localName}${e.className && e.className.baseVal === undefined ? " class=" + JSON.stringify(e.className) : ""}> ${text}`;
   };
 
-  // A page is settled when formulas and diagrams are drawn, or have had their time for it.
+  // A page is settled when formulas and diagrams are drawn and colors have faded in, or have had
+  // their time for it.
   async function settled(seconds) {
     const end = performance.now() + 1000 * seconds;
     const done = () =>
       document.readyState === "complete" && document.fonts.status === "loaded" &&
       math().length === 0 && diagrams().length === 0;
+    const frames = () => new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+    const moving = () => document.getAnimations().some((e) => e.effect.getComputedTiming().endTime < Infinity);
+    await frames();
     while (!done() && performance.now() < end) await new Promise((next) => setTimeout(next, 50));
     await document.fonts.ready;
-    await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+    await frames();
+    while (moving() && performance.now() < end) await frames();
   }
 
   function math() {
@@ -83,12 +88,15 @@ window.gates = (() => {
 
   // WCAG contrast of every visible text against the color behind it.
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const known = new Map(); // To read a color off a canvas is slow, and a page has few of them.
   function rgba(color) {
+    if (known.has(color)) return known.get(color);
     canvas.clearRect(0, 0, 1, 1);
     canvas.fillStyle = color;
     canvas.fillRect(0, 0, 1, 1);
     const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
-    return [r, g, b, a / 255];
+    known.set(color, [r, g, b, a / 255]);
+    return known.get(color);
   }
   const over = (top, below) => [0, 1, 2].map((i) => top[3] * top[i] + (1 - top[3]) * below[i]).concat(1);
   function behind(e) {

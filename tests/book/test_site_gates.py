@@ -23,11 +23,20 @@ ALSO_BROKEN = {
     "math": '<span class="math"><mjx-container><mjx-merror>?</mjx-merror></mjx-container></span>',
 }
 
+# Gray on black is readable, dark gray is not; the colors take their time to change.
+BAD_IN_THE_DARK = """<style>p { color: #767676; transition: color 0.5s }
+  [data-theme=dark] p { color: #333; background: #000 }</style><p>Some text.</p><script>
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const follow = () => { document.documentElement.dataset.theme = dark.matches ? "dark" : "light" };
+  dark.onchange = follow;
+  follow();</script>"""
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, serve):
     folder = tmp_path_factory.mktemp("pages")
     (folder / "good.html").write_text(GOOD.format("<p>Good text.</p>"))
+    (folder / "dark.html").write_text(GOOD.format(BAD_IN_THE_DARK))
     for name, gates in (("broken", BROKEN), ("also", ALSO_BROKEN)):
         for gate, body in gates.items():
             (folder / f"{name}-{gate}.html").write_text(GOOD.format(body))
@@ -46,3 +55,12 @@ def test_a_broken_page_fails_at_its_gate(gate, pages, visit):
 @pytest.mark.parametrize("gate", ALSO_BROKEN)
 def test_a_page_broken_in_another_way_fails_at_its_gate(gate, pages, visit):
     assert gate in visit(pages, f"also-{gate}.html", patience=0.2).problems()
+
+
+def test_a_page_that_is_broken_in_the_dark_fails_after_the_switch(pages, visit):
+    opened = visit(pages, "dark.html")
+    assert opened.problems() == {}
+    opened.switch("dark")
+    assert opened.problems().keys() == {"contrast"}
+    opened.switch("light")
+    assert opened.problems() == {}

@@ -1,6 +1,7 @@
 """What a reader does with the site: search, switch to dark, unfold answers, download."""
 
 import io
+from urllib.parse import urljoin
 
 import nbformat
 import pytest
@@ -46,18 +47,23 @@ def test_a_site_opened_as_files_needs_no_server(name, site, visit):
     assert visit(f"{site.as_uri()}/", name).problems() == {}
 
 
-def test_notebook_downloads_executed_and_readable(page_name, site, address, visit):
-    opened = visit(address, page_name)
+def test_page_is_whole_without_script(page_name, site, address, visit):
+    opened = visit(address, page_name, script=False)
+    if page_name != "search.html":  # Only a script can search, and the page says so.
+        text = opened.page.locator("main").inner_text()
+        assert len(text.split()) > 10
+        assert opened.page.locator("article h1, main h1").last.is_visible()
     button = opened.page.locator("a.btn-download-notebook-button")
+    source = site / "_sources" / page_name.replace(".html", ".md")
     if button.count() == 0:
-        source = site / "_sources" / page_name.replace(".html", ".md")
         assert not source.exists() or "kernelspec" not in source.read_text(encoding="utf-8")
         return
-    response = opened.page.request.get(
-        opened.page.evaluate("document.querySelector('a.btn-download-notebook-button').href")
-    )
+    response = opened.page.request.get(urljoin(opened.page.url, button.get_attribute("href")))
     assert response.ok
-    notebook = nbformat.reads(response.text(), as_version=4)
+    assert_is_executed(nbformat.reads(response.text(), as_version=4))
+
+
+def assert_is_executed(notebook):
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"][1:]  # after the set-up
     assert code
@@ -65,15 +71,6 @@ def test_notebook_downloads_executed_and_readable(page_name, site, address, visi
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert "```{" not in prose
     assert ":::" not in prose
-
-
-def test_page_is_readable_without_script(page_name, address, visit):
-    opened = visit(address, page_name, script=False)
-    if page_name == "search.html":  # Only a script can search, and the page says so.
-        return
-    text = opened.page.locator("main").inner_text()
-    assert len(text.split()) > 10
-    assert opened.page.locator("article h1, main h1").last.is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
