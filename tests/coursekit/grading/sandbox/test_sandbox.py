@@ -17,7 +17,7 @@ from coursekit.grading.limits import Limits
 from coursekit.grading.sandbox import bubblewrap, seccomp
 from largemodels.data.cache import data_folder
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 ALLOWED = 0x7FFF0000
 KILLED = 0x80000000
 REFUSED = 0x00050000

@@ -21,7 +21,7 @@ from coursekit.grading.spread import batch
 from coursekit.grading.spread.cluster import Cluster
 from coursekit.grading.spread.pool import DEATHS, Died, Event, Finished, Job, Started
 
-FAKES = Path(__file__).parent / "fakes"
+FAKES = Path(__file__).parents[1] / "fakes"
 Answered = Callable[[str], bytes]
 
 
