@@ -362,12 +362,7 @@ class GradeBook:
         from sqlalchemy import insert, select, update
 
         table = nbgrader_api().Comment
-        columns = (
-            table.id,
-            table.notebook_id,
-            table.cell_id,
-            table.auto_comment,
-        )
+        columns = (table.id, table.notebook_id, table.cell_id, table.auto_comment)
         there = {
             (paper, cell): (one, said)
             for one, paper, cell, said in session.execute(

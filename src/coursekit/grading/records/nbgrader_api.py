@@ -16,7 +16,8 @@ def nbgrader_api() -> Any:
 
     The package `nbgrader` imports its extensions of Jupyter's server, which takes a second and is
     of no use for the grade book. So an empty package stands in its place meanwhile; who imports
-    `nbgrader` itself later gets all of it.
+    `nbgrader` itself later gets all of it, by `from nbgrader import api`: the name `nbgrader.api`
+    is not set.
 
     Raises:
         ModuleNotFoundError: nbgrader is not installed.
