@@ -1,4 +1,4 @@
-"""For all tests: a skip is visible everywhere, and in CI it is a failure; and a browser."""
+"""For all tests: their order; a skip is visible everywhere, and in CI a failure; and a browser."""
 
 import os
 import shutil
@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: else one process is still at them when the others have no more."""
+    items.sort(key=lambda item: item.path.name != "test_notebooks_nbval.py")
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):

@@ -176,16 +176,16 @@ def grade_with_poison(storms: ModuleType, room: Any, student: str) -> tuple[int,
     while engine.poll() is None:
         with suppress(OSError):
             key = key or key_of_student(room, student)
-            lines = (room.grading / "journal.jsonl").read_text().splitlines()
-            if key and sum(line.startswith(started(key)) for line in lines) > deaths:
+            if key and starts(room, key) > deaths:
                 deaths += kill_slot(storms, engine.pid)
         time.sleep(0.01)
     engine.communicate()
     return engine.returncode, deaths
 
 
-def started(key: str) -> str:
-    return f'{{"event":"started","key":"{key}"'
+def starts(room: Any, key: str) -> int:
+    """How often the submission with this key was begun."""
+    return sum((entry["event"], entry["key"]) == ("started", key) for entry in room.events())
 
 
 def key_of_student(room: Any, student: str) -> str:
