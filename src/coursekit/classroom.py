@@ -20,9 +20,9 @@ c.IgnorePattern.enabled = True
 c.IgnorePattern.pattern = r"[\s\S]"
 # What Canvas and Moodle call a submission, by the end of its path:
 #   doejane_12345_678901_backprop.ipynb  or  doejane_LATE_12345_678901_backprop-2.ipynb
-#   Jane Doe_1234567_assignsubmission_file_/backprop.ipynb
+#   Jane Doe_1234567_assignsubmission_file/backprop.ipynb
 c.FileNameCollectorPlugin.named_regexp = (
-    r"(?:.*/)?(?P<student_id>[^/_]+)_(?:LATE_)?\d+_(?:\d+_|assignsubmission_file_/?)"
+    r"(?:.*/)?(?P<student_id>[^/_]+)_(?:LATE_)?\d+_(?:\d+_|assignsubmission_file(?:_/?|/))"
     r"(?P<file_id>\w+?)(?:-\d+)?\.ipynb$"
 )
 """

@@ -103,7 +103,11 @@ def grade(
         bool, typer.Option("--again", help="Grade everybody anew, who is graded already too.")
     ] = False,
     student: Annotated[
-        list[str] | None, typer.Option(help="Grade this student anew; may be there several times.")
+        list[str] | None,
+        typer.Option(
+            help="Grade this student anew, with everybody who has no grade yet; may be there "
+            "several times."
+        ),
     ] = None,
     trust_submissions: Annotated[
         bool,
@@ -146,9 +150,10 @@ def grade(
             _spread(workers, cluster, trust_submissions),
             submissions,
             platform,
+            collected=_print_intake,
             progress=report,
         )
-    _print_grades(grades)
+    _print_grades(grades, submissions)
     if not grades.complete:
         raise typer.Exit(1)
 
@@ -158,6 +163,7 @@ def feedback(name: Name = None, database: Database = None) -> None:
     from coursekit.grading.people.feedback import write_feedback
 
     standing = _standing(name, database)
+    _require_work([standing])
     not_graded = {
         student: ": ".join(filter(None, ending))
         for student, ending in standing.endings.items()
@@ -187,6 +193,7 @@ def report(
     from coursekit.grading.people.report_files import print_summary, write_report
 
     standing = _standing(name, database)
+    _require_work([standing])
     known = class_report(
         standing.template, standing.ended, standing.marks, standing.strays, anonymous=anonymous
     )
@@ -230,6 +237,7 @@ def export(
     if roster and roster.resolve() == output.resolve():
         raise CourseError(f"{output}: is the roster itself; write to another file.")
     standings = all_standings(Classroom.find(), assignment or (), database or "")
+    _require_work(standings)
     done = export_scores(
         to,
         [one.marks for one in standings],
@@ -269,6 +277,13 @@ def _standing(name: str | None, database: str | None) -> "Standing":
     return Standing(classroom, name or classroom.only_assignment(), database or "")
 
 
+def _require_work(standings: "Sequence[Standing]") -> None:
+    """Raise an error where nobody has handed in anything, which nobody asks for on purpose."""
+    if not any(one.marks.sheets or one.ended for one in standings):
+        names = ", ".join(one.assignment for one in standings) or "the grade book"
+        raise CourseError(f"{names}: nobody is graded yet; run `course grade` first.")
+
+
 def _spread(workers: int | None, cluster: str | None, trust_submissions: bool) -> "Spread":
     """Say what spreads submissions: worker processes here, or a cluster."""
 
@@ -296,7 +311,7 @@ class _Rate(ProgressColumn):
 @contextmanager
 def _bar(name: str) -> Iterator["Report"]:
     """Show how far it is: a bar with the rate and the time left."""
-    with Progress(
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -305,32 +320,40 @@ def _bar(name: str) -> Iterator["Report"]:
         console=err,
         transient=True,
         disable=not err.is_terminal,
-    ) as bar:
-        task = bar.add_task(escape(name), total=None)
+    )
+    task = bar.add_task(escape(name), total=None)
 
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+    def report(done: int, total: int) -> None:
+        bar.start()  # Not before: what is printed until then would go through it.
+        bar.update(task, completed=done, total=total)
 
+    try:
         yield report
+    finally:
+        bar.stop()
 
 
 def _print_intake(intake: "Intake") -> None:
-    """Print how the entries ended, and each that was not taken."""
+    """Print how the entries ended, and each that was not taken as it is."""
     counts = intake.counts
     kinds = ("accepted", "superseded", "refused", "ignored")
     parts = " + ".join(f"{counts[kind]} {kind}" for kind in kinds)
-    out.print(f"{len(intake.entries)} entries = {parts}")
-    for entry in intake.entries:
-        if entry.outcome == "refused":
-            err.print(f"[bold red]refused:[/] {_plain(entry.origin)}: {_plain(entry.reason)}")
+    number = len(intake.entries)
+    out.print(f"{number} {'entry' if number == 1 else 'entries'} = {parts}")
+    # Not what is superseded: every second attempt is.
+    for kind, style in (("accepted", "bold"), ("ignored", "bold"), ("refused", "bold red")):
+        told = [one for one in intake.entries if one.outcome == kind and one.reason]
+        for entry in told[:LINES]:
+            err.print(f"[{style}]{kind}:[/] {_plain(entry.origin)}: {_plain(entry.reason)}")
+        if len(told) > LINES:
+            err.print(f"[{style}]{kind}:[/] {len(told) - LINES} more")
 
 
-def _print_grades(grades: "Grades") -> None:
+def _print_grades(grades: "Grades", collected: Path | None) -> None:
     """Print a summary that adds up, and everybody who has no grade."""
-    if grades.intake:
-        _print_intake(grades.intake)
-    else:
-        for stray in grades.strays:
+    for stray in grades.strays:
+        # What was collected in this run is told already.
+        if not (collected and stray.origin.startswith(f"{collected.name}: ")):
             err.print(f"[bold red]refused:[/] {_plain(stray.origin)}: {_plain(stray.reason)}")
     for one in grades.students:
         if one.outcome != "graded":

@@ -19,11 +19,13 @@ from coursekit.variants import submission, variants
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "book" / "instructors" / "guide.md"
-# A name as Canvas gives it, one that is late and handed in twice, and two as Moodle does.
+# A name as Canvas gives it, one that is late and handed in twice, and three as Moodle does: with
+# folders, as older ones have them, and without.
 NAMES = {
     "doejane_12345_678901_backprop.ipynb": "reference",
     "smithjohn_LATE_12346_678902_backprop-2.ipynb": "untouched",
-    "Ada Lovelace_1234567_assignsubmission_file_/backprop.ipynb": "uphill",
+    "Ada Lovelace_1234567_assignsubmission_file/backprop.ipynb": "uphill",
+    "Grace Hopper_1234569_assignsubmission_file_/backprop.ipynb": "uphill",
     "Alan Turing_1234568_assignsubmission_file_backprop.ipynb": "loops",
 }
 
@@ -73,7 +75,7 @@ def classroom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_student_gets_the_points_that_are_due(classroom: Path) -> None:
     with (classroom / "grades.csv").open() as file:
         scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
-    assert scores == {"doejane": 100, "smithjohn": 0, "Ada Lovelace": 90, "Alan Turing": 100}
+    assert scores == {"doejane": 100, "smithjohn": 0, "Ada Lovelace": 90, "Grace Hopper": 90, "Alan Turing": 100}
 
 
 @pytest.mark.slow

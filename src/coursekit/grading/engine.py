@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -59,14 +60,12 @@ class Grades:
 
     Args:
         students: Everybody who handed something in, by name.
-        strays: Refused entries that tell no student.
-        intake: What was collected in this run, if anything was.
+        strays: Refused entries that tell no student; each begins with its archive.
         graded: Submissions that got a result in this run.
     """
 
     students: Sequence[Student]
     strays: Sequence[Stray] = ()
-    intake: Intake | None = None
     graded: int = 0
 
     @property
@@ -134,6 +133,7 @@ def grade_class(
     source: Path | None = None,
     platform: Platform | None = None,
     *,
+    collected: Callable[[Intake], None] = lambda intake: None,
     progress: Progress = lambda done, total: None,
 ) -> Grades:
     """Grade everybody who has handed in something and has no grade yet.
@@ -143,6 +143,7 @@ def grade_class(
         spread: Makes what spreads submissions over workers, given how many there are.
         source: A folder or zip file to collect first.
         platform: Whose names are read in it.
+        collected: Told what was collected, before anything is graded.
         progress: Told how many of how many submissions are graded.
 
     Raises:
@@ -159,9 +160,11 @@ def grade_class(
             def graders(jobs: int) -> Graders:
                 return early or stack.enter_context(spread(task.package, task.limits, jobs))
 
-            intake, collection = (
-                _collect(office, source, platform) if source else (None, _collection(office))
-            )
+            if source:
+                intake, collection = _collect(office, source, platform)
+                collected(intake)
+            else:
+                collection = _collection(office)
             if not collection.participants and not collection.strays:
                 raise CourseError(
                     f"{task.package.assignment}: nothing was collected yet; "
@@ -182,8 +185,7 @@ def grade_class(
                 writer.finish()
             return Grades(
                 [_student(one, journal.records) for one in everybody],
-                [stray for strays in collection.strays.values() for stray in strays],
-                intake,
+                collection.all_strays(),
                 graded,
             )
     except _Stop as stop:
@@ -209,7 +211,9 @@ def _anew(task: Task, collection: Collection, everybody: Sequence[Entry]) -> set
     """Keys of what shall be graded anew."""
     for student in task.students:
         if student not in collection.participants:
-            raise CourseError(f"--student (={student!r}) has handed in nothing.")
+            close = get_close_matches(student, collection.participants, n=1, cutoff=0.5)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise CourseError(f"--student (={student!r}) has handed in nothing.{meant}")
     return {
         one.key
         for one in everybody

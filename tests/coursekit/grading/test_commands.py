@@ -93,7 +93,16 @@ def test_misuse_is_one_sentence(spring: Path, arguments: list[str], sentence: st
     assert done.stderr.startswith(f"course: {sentence.format(root=spring)}")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert "students" not in done.stdout, "something was graded"
+
+
+@pytest.mark.parametrize("command", ["report", "feedback", "export"])
+def test_what_needs_grades_says_so_where_there_are_none(spring: Path, command: str) -> None:
+    done = course(spring, command, *(["--to", "csv"] if command == "export" else []))
+    assert done.returncode == 1
+    assert done.stderr.startswith("course: ")
+    assert "run `course grade`" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["grade", "collect"])
@@ -162,6 +171,7 @@ def test_collect_tells_how_every_entry_ended(spring: Path, answered: Answered) -
     assert done.returncode == 1
     assert done.stdout == "5 entries = 1 accepted + 0 superseded + 3 refused + 1 ignored\n"
     assert sorted(done.stderr.splitlines()) == [
+        "ignored: notes.txt: not a notebook",
         "refused: bob_3_4_small.ipynb: empty",
         "refused: evil\N{REPLACEMENT CHARACTER}[31m[bold]_5_6_small.ipynb: not UTF-8 (byte 0)",
         "refused: x/small.ipynb: its name tells no student",

@@ -23,6 +23,7 @@ from coursekit.grading.assignment import Classroom
 from coursekit.grading.engine import Grades, Task, collect_class, grade_class
 from coursekit.grading.intake.collection import Participant
 from coursekit.grading.intake.rebuild import rebuild
+from coursekit.grading.intake.submissions import Intake
 from coursekit.grading.limits import Limits
 from coursekit.grading.package import Package
 from coursekit.grading.records.gradebook import GradeBook
@@ -127,9 +128,14 @@ def test_everybody_ends_in_one_way(
             "..": answered("escape"),
         }
     )
-    grades = grade(task, source, progress=lambda done, total: told.append((done, total)))
-    assert grades.intake
-    assert grades.intake.counts == {"accepted": 6, "refused": 2}
+    collected: list[Intake] = []
+    grades = grade(
+        task,
+        source,
+        collected=collected.append,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert [one.counts for one in collected] == [{"accepted": 6, "refused": 2}]
     assert {one.name: one.outcome for one in grades.students} == {
         "ann": "graded",
         "anna [1]": "graded",
@@ -387,7 +393,9 @@ def test_a_killed_run_goes_on_where_it_was(
     assert 0 < grades.graded < 12
     assert points(task) == dict.fromkeys(names, GRADED)
     calls = log.read_text().splitlines()
-    assert len([one for one in calls if one.startswith("answer")]) <= 14
+    # At the kill each of two workers was at one, and had one more behind it whose result was read
+    # but not yet written down (of one worker), or not yet read (then it had no next one).
+    assert len([one for one in calls if one.startswith("answer")]) <= 12 + 3
 
 
 def test_a_submission_that_kills_the_whole_run_is_set_aside_in_the_end(

@@ -6,7 +6,7 @@ the grade book.
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from coursekit.errors import CourseError
 from coursekit.grading.intake.store import write_file
@@ -84,12 +84,14 @@ class Collection:
             intake: What came of the folder or archive.
             archive: Its name.
         """
+        intake = self._with_known_names(intake)
         accepted = {one.student: one for one in intake.submissions}
         refused: dict[str, list[Entry]] = {}
         for entry in intake.entries:
             if entry.outcome == "refused":
                 refused.setdefault(entry.student, []).append(entry)
         self.strays.pop(archive, None)
+        self._forget_archive_in_archive(archive)
         if strays := refused.pop("", None):
             self.strays[archive] = strays
         earlier: dict[str, int] = {}
@@ -113,6 +115,40 @@ class Collection:
         ]
         submissions = [one for one in intake.submissions if one.student not in earlier]
         return Intake(submissions, entries)
+
+    def all_strays(self) -> list[Entry]:
+        """The entries that tell no student; each begins with its archive."""
+        return [
+            replace(entry, origin=f"{archive}: {entry.origin}")
+            for archive, entries in self.strays.items()
+            for entry in entries
+        ]
+
+    def _with_known_names(self, intake: Intake) -> Intake:
+        """Call everybody as before, and a new account with a known name by its number as well."""
+        return Intake(
+            [replace(one, student=self._name(one)) for one in intake.submissions],
+            [replace(one, student=self._name(one)) for one in intake.entries],
+        )
+
+    def _name(self, one: Submission | Entry) -> str:
+        if not one.account:
+            return one.student
+        plain = one.student.removesuffix(f" ({one.account})")
+        for name in (plain, f"{plain} ({one.account})"):
+            known = self.participants.get(name)
+            if known and known.account == one.account:
+                return name
+        old = self.participants.get(one.student)
+        return f"{plain} ({one.account})" if old and old.account else one.student
+
+    def _forget_archive_in_archive(self, archive: str) -> None:
+        """An archive that lay in another one was to be collected on its own; now it is."""
+        for outer, entries in list(self.strays.items()):
+            left = [entry for entry in entries if PurePosixPath(entry.origin).name != archive]
+            self.strays[outer] = left
+            if not left:
+                del self.strays[outer]
 
     def save(self) -> None:
         """Write the file, whole or not at all.
@@ -148,6 +184,7 @@ def _participant(
     return Participant(
         student,
         attempt=worst.attempt,
+        account=worst.account,
         origin=worst.origin,
         archive=archive,
         reason=worst.reason,

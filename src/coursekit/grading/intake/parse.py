@@ -68,14 +68,14 @@ def _cell(cell: Any, number: int) -> SubmittedCell:
         source = "".join(source)
     if not isinstance(source, str):
         raise RefusedError(f"cell {number}: its source is no text")
-    try:
-        source.encode()
-    except UnicodeEncodeError as error:
-        raise RefusedError(f"cell {number}: its source is no Unicode text") from error
     grade_id = _text(_dict(_dict(cell.get("metadata")).get("nbgrader")).get("grade_id"))
-    return SubmittedCell(
-        cell["cell_type"], source, grade_id or _text(cell.get("id")), bool(grade_id)
-    )
+    name = grade_id or _text(cell.get("id"))
+    for text, what in ((source, "source"), (name, "name")):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise RefusedError(f"cell {number}: its {what} is no Unicode text") from error
+    return SubmittedCell(cell["cell_type"], source, name, bool(grade_id))
 
 
 def _dict(value: Any) -> dict[str, Any]:

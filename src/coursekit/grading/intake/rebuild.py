@@ -18,9 +18,13 @@ from typing import Any
 from nbformat import NotebookNode
 
 from coursekit.errors import CourseError
-from coursekit.grading.intake.parse import SubmittedCell, parse
+from coursekit.grading.intake.parse import RefusedError, SubmittedCell, parse
 
 __all__ = ["Rebuilt", "rebuild"]
+
+# A person reads no more; what a student may write ten thousand times would fill the report.
+_NOTES = 20
+_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,16 @@ def rebuild(release: NotebookNode, submission: bytes) -> Rebuilt:
         submission: The file that a student handed in.
 
     Raises:
-        RefusedError: The submission is no notebook.
+        RefusedError: The submission is no notebook, or that of another exercise.
         CourseError: The release names a cell twice.
     """
     places = _places(release)
-    work = _take(release, parse(submission), places)
+    cells = parse(submission)
+    work = _take(release, cells, places)
+    solutions = [name for name, index in places.items() if _is_solution(release.cells[index])]
+    missing = tuple(name for name in solutions if places[name] not in work.sources)
+    if missing and len(missing) == len(solutions):
+        raise RefusedError(_nothing_of_it(cells))
     # Cells are new, what is in them is the release's own: nobody changes it.
     notebook = NotebookNode({**release, "cells": []})
     for index, cell in enumerate(release.cells):
@@ -67,13 +76,22 @@ def rebuild(release: NotebookNode, submission: bytes) -> Rebuilt:
         notebook.cells.append(_released(cell, work.sources.get(index, cell.source)))
     notebook.cells += map(_extra, work.extras.get(len(release.cells), []))
     _name_extras(notebook.cells)
-    missing = tuple(
-        name
-        for name, index in places.items()
-        if _is_solution(release.cells[index]) and index not in work.sources
-    )
-    lost = [f"`{name}` is missing; it is as released." for name in missing]
-    return Rebuilt(notebook, missing, (*work.notes, *lost))
+    notes = [*work.notes, *(f"`{name}` is missing; it is as released." for name in missing)]
+    if len(notes) > _NOTES:
+        notes[_NOTES:] = [f"{len(notes) - _NOTES} more remarks are left out."]
+    return Rebuilt(notebook, missing, tuple(notes))
+
+
+def _nothing_of_it(cells: Sequence[SubmittedCell]) -> str:
+    """Say that no answer is there, and what is in its place."""
+    names = [_shown(cell.name) for cell in cells if cell.known][:3]
+    of_another = f"; it has {', '.join(names)}: the notebook of another exercise?" if names else ""
+    return f"none of the answers of this assignment is in it{of_another}"
+
+
+def _shown(name: str) -> str:
+    """A name that a student wrote, short enough to be read."""
+    return f"`{name[:_NAME]}…`" if len(name) > _NAME else f"`{name}`"
 
 
 def _take(release: NotebookNode, cells: Sequence[SubmittedCell], places: dict[str, int]) -> _Work:
@@ -91,7 +109,7 @@ def _take(release: NotebookNode, cells: Sequence[SubmittedCell], places: dict[st
     for cell, index in zip(reversed(cells), reversed(found), strict=True):
         if index is None:
             if cell.known:
-                work.notes.append(f"`{cell.name}` is no cell of the release; it is left out.")
+                work.notes.append(f"{_shown(cell.name)} is no cell of the release; it is left out.")
             elif cell.source.strip():
                 work.extras[before].insert(0, cell)
             continue

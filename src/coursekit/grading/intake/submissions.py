@@ -8,6 +8,7 @@ platform, never by a time stamp; where that does not decide, a person must.
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -25,19 +26,23 @@ Platform = Literal["canvas", "moodle", "folder"]
 
 _STUDENT = r"(?P<student>[^/_]+)_(?:LATE_)?(?P<account>\d+)_"
 _NOTEBOOK = r"(?P<notebook>[^/]+?)(?:-(?P<attempt>\d{1,6}))?\.ipynb"
-_MOODLE = rf"{_STUDENT}assignsubmission_file_"
+_MOODLE = rf"{_STUDENT}assignsubmission_file"
 # How each platform tells who handed in what. Only the beginning of a path is the platform's: what
 # follows is called by the student, who may call it like the work of somebody else.
 _NAMES: dict[Platform, re.Pattern[str]] = {
     # doejane_12345_678901_backprop.ipynb, or doejane_LATE_12345_678901_backprop-2.ipynb
     "canvas": re.compile(rf"{_STUDENT}\d+_{_NOTEBOOK}", re.IGNORECASE | re.DOTALL),
-    # Jane Doe_1234567_assignsubmission_file_/backprop.ipynb
-    "moodle": re.compile(rf"{_MOODLE}(?:/(?:.*/)?)?{_NOTEBOOK}", re.IGNORECASE | re.DOTALL),
+    # Jane Doe_1234567_assignsubmission_file/backprop.ipynb; older ones have `_/`, and where no
+    # folders are wanted it is `_`
+    "moodle": re.compile(rf"{_MOODLE}(?:_?/(?:.*/)?|_){_NOTEBOOK}", re.IGNORECASE | re.DOTALL),
     # anna [1]/backprop.ipynb, or anna [1]/01_backprop/backprop.ipynb as nbgrader lays it out
     "folder": re.compile(
         r"(?P<student>[^/]+)/(?:[^/]+/)?(?P<notebook>[^/]+)\.ipynb", re.IGNORECASE | re.DOTALL
     ),
 }
+# What a browser, Jupyter or a student adds to the name of the next version.
+_NEXT = r"[ _-]*(?:\(\d+\)|copy ?\d*|final ?\d*|new ?\d*|v?\d+)?"
+_NAMELESS = "its name tells no student"
 _ARCHIVES = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2"}
 _OF_PROGRAMS = {"__MACOSX", ".ipynb_checkpoints"}
 
@@ -72,10 +77,11 @@ class Entry:
     Args:
         origin: Its path in the folder or archive.
         outcome: How it ended.
-        reason: Why, unless it is accepted as it is.
+        reason: Why, unless it is accepted as it is, or a folder.
         person: Whether a person must decide.
         student: Whose it is; empty where the path does not tell.
         attempt: Number of the platform; 1 where it gives none.
+        account: Number of the student's account; empty where the platform gives none.
     """
 
     origin: str
@@ -84,6 +90,7 @@ class Entry:
     person: bool = False
     student: str = ""
     attempt: int = 1
+    account: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,16 +130,17 @@ class _Reader:
     total: int = 0
     entries: list[Entry] = field(default_factory=list)
     claims: dict[str, list[_Claim]] = field(default_factory=lambda: defaultdict(list))
+    others: list[tuple[Entry, str]] = field(default_factory=list)
 
     def take(self, found: Found) -> None:
         """Sort out what is no notebook; read what is one."""
         path = PurePosixPath(found.name)
         if found.folder:
-            self.entries.append(Entry(found.name, "ignored", "a folder"))
+            self.entries.append(Entry(found.name, "ignored"))
             return
         if path.suffix.lower() in _ARCHIVES:
             reason = "an archive in the submissions; unpack it and collect it on its own"
-            self.entries.append(Entry(found.name, "refused", reason))
+            self._put_aside(Entry(found.name, "refused", reason))
             return
         if path.suffix.lower() != ".ipynb" or _OF_PROGRAMS & set(path.parts):
             self._take_other(found)
@@ -141,7 +149,7 @@ class _Reader:
         try:
             data = self._read(found)
             if claim is None:
-                raise RefusedError("its name tells no student")
+                raise RefusedError(_NAMELESS)
             parse(data)
         except RefusedError as refused:
             if claim is None:
@@ -169,7 +177,17 @@ class _Reader:
         except RefusedError as refused:
             self.entries.append(Entry(found.name, "refused", str(refused)))
             return
-        self.entries.append(Entry(found.name, "ignored", "not a notebook"))
+        self._put_aside(Entry(found.name, "ignored", "not a notebook"))
+
+    def _put_aside(self, entry: Entry) -> None:
+        """Keep what is no notebook with the name of its student: it may be all that there is."""
+        path = PurePosixPath(entry.origin)
+        of_programs = path.name.startswith(".") or _OF_PROGRAMS & set(path.parts)
+        claim = _claim(f"{entry.origin}.ipynb", self.platform, self.wrapper)
+        if claim is None or of_programs:
+            self.entries.append(entry)
+        else:
+            self.others.append((replace(entry, account=claim.account), claim.student))
 
     def _read(self, found: Found) -> bytes:
         left = self.limits.total - self.total
@@ -204,20 +222,33 @@ def collect(
         CourseError: There is nothing to read, or nowhere to store it.
     """
     limits = limits or Limits()
-    wrapper = _wrapper([found.name for found in find(source, limits)])
+    names = [found.name for found in find(source, limits)]
+    wrapper = _wrapper(names)
+    if platform is None and wrapper:
+        _require_no_student(source, names, wrapper)
     reader = _Reader(store, limits, platform, wrapper)
     for found in find(source, limits):
         reader.take(found)
     store.sync()
     submissions: list[Submission] = []
     entries = reader.entries
-    for student in sorted(reader.claims):
-        for claim, entry in _decide(reader.claims[student], notebook):
-            entries.append(replace(entry, student=student, attempt=claim.attempt))
+    for student, claims in sorted(_by_account(reader.claims).items()):
+        for claim, entry in _decide(claims, notebook):
+            entries.append(
+                replace(entry, student=student, attempt=claim.attempt, account=claim.account)
+            )
             if entry.outcome == "accepted" and claim.submission:
-                submissions.append(claim.submission)
+                submissions.append(replace(claim.submission, student=student))
+    for entry, student in reader.others:
+        if student not in reader.claims:
+            # Nobody is lost who handed in the wrong kind of file.
+            reason = f"{entry.reason}; there is no notebook of this student"
+            entry = replace(entry, outcome="refused", reason=reason, student=student)
+        entries.append(entry)
     if not entries:
         raise CourseError(f"{source}: empty; there is nothing to collect.")
+    if not (reader.claims or reader.others):
+        _require_names(source, entries, platform, wrapper)
     return Intake(submissions, sorted(entries, key=lambda entry: entry.origin))
 
 
@@ -227,10 +258,53 @@ def _wrapper(names: list[str]) -> str:
     notebooks = [path.parts[:-1] for path in paths if path.suffix.lower() == ".ipynb"]
     levels = zip(*(parts for parts in notebooks if not _OF_PROGRAMS & set(parts)), strict=False)
     shared = takewhile(
-        lambda level: len(set(level)) == 1 and not re.fullmatch(_MOODLE, level[0], re.IGNORECASE),
+        lambda level: (
+            len(set(level)) == 1 and not re.fullmatch(f"{_MOODLE}_?", level[0], re.IGNORECASE)
+        ),
         levels,
     )
     return "".join(f"{level[0]}/" for level in shared)
+
+
+def _require_no_student(source: Path, names: Sequence[str], wrapper: str) -> None:
+    """A folder around everything is not taken for one around the students: it may be a student.
+
+    Else one who is the first to hand in could call the own files like those of others.
+    """
+    for kind in ("canvas", "moodle"):
+        if any(_NAMES[kind].fullmatch(name.removeprefix(wrapper)) for name in names):
+            raise CourseError(
+                f"{source}: is `{wrapper}` a student, or a folder around the students? Say "
+                f"--from folder in the first case, --from {kind} in the second."
+            )
+
+
+def _require_names(
+    source: Path, entries: Sequence[Entry], platform: Platform | None, wrapper: str
+) -> None:
+    """Raise an error where nothing can be told of anybody, and say whose names these could be."""
+    nameless = [entry.origin for entry in entries if entry.reason == _NAMELESS]
+    if not nameless:
+        return
+    fitting = [kind for kind in _NAMES if any(_claim(name, kind, wrapper) for name in nameless)]
+    mend = f"say --from {' or --from '.join(fitting)}" if fitting else "see the guide for the names"
+    raise CourseError(
+        f"{source}: no file has a name of {platform or 'canvas, moodle or a folder'}, e.g. "
+        f"{nameless[0]!r}; nothing was collected: {mend}."
+    )
+
+
+def _by_account(claims: Mapping[str, list[_Claim]]) -> dict[str, list[_Claim]]:
+    """Tell students of one name apart, by the number of the platform."""
+    found: dict[str, list[_Claim]] = {}
+    for student, own in claims.items():
+        accounts = {claim.account for claim in own}
+        if len(accounts) == 1 or "" in accounts:
+            found[student] = own
+            continue
+        for claim in own:
+            found.setdefault(f"{student} ({claim.account})", []).append(claim)
+    return found
 
 
 def _claim(name: str, platform: Platform | None, wrapper: str) -> _Claim | None:
@@ -261,21 +335,19 @@ def _claim(name: str, platform: Platform | None, wrapper: str) -> _Claim | None:
 
 def _decide(claims: list[_Claim], notebook: str) -> list[tuple[_Claim, Entry]]:
     """Choose the one submission of a student that counts."""
-    named = [claim for claim in claims if claim.notebook == notebook]
-    ended = []
-    if not named:
-        # A renamed notebook is taken where no other can be meant.
-        named = claims
-        renamed = f"renamed: it should be called {notebook}.ipynb"
-    else:
-        renamed = ""
-        other = f"another notebook than {notebook}.ipynb"
-        ended = [(c, Entry(c.origin, "ignored", other)) for c in claims if c not in named]
+    called = re.compile(re.escape(notebook) + _NEXT, re.IGNORECASE)
+    # A notebook with another name is taken where no other can be meant.
+    named = [claim for claim in claims if called.fullmatch(claim.notebook)] or claims
+    other = f"another notebook than {notebook}.ipynb"
+    ended = [(c, Entry(c.origin, "ignored", other)) for c in claims if c not in named]
     latest = max(claim.attempt for claim in named)
     last = [claim for claim in named if claim.attempt == latest]
     older = [claim for claim in named if claim.attempt < latest]
     if len({claim.account for claim in named}) > 1:
-        reason = "two accounts with the same name; rename one of them"
+        reason = (
+            "this name is there with the number of an account and without; collect what is in "
+            "folders and what is of a platform on its own"
+        )
         return ended + [(c, Entry(c.origin, "refused", reason, person=True)) for c in named]
     ended += [(c, Entry(c.origin, "superseded", f"attempt {latest} is later")) for c in older]
     broken = [claim for claim in last if claim.submission is None]
@@ -289,6 +361,7 @@ def _decide(claims: list[_Claim], notebook: str) -> list[tuple[_Claim, Entry]]:
         return ended + [(c, Entry(c.origin, "refused", reason, person=True)) for c in sound]
     for number, claim in enumerate(sound):
         outcome: Outcome = "superseded" if number else "accepted"
+        renamed = "" if claim.notebook == notebook else f"renamed; it is no {notebook}.ipynb"
         reason = "the same content once more" if number else renamed
         ended.append((claim, Entry(claim.origin, outcome, reason)))
     return ended

@@ -1,6 +1,6 @@
 """What is known about a graded assignment: collection, journal and grade book together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,34 +53,37 @@ class Standing:
     @cached_property
     def ended(self) -> list[Ended]:
         """How the submission of each student that counts now ended."""
-        if not self._collection.participants:
-            return []  # Graded by nbgrader itself, or not at all.
-        desk = Desk(self.classroom, self.package)
-        records = Records(self.classroom.grading(self.assignment) / "journal.jsonl")
-        ended = []
-        for one in self._collection.participants.values():
-            name = safe_name(one.student)
-            if not one.digest:
-                result = Result("person" if one.person else "failed", one.reason)
-                ended.append(Ended.of(self.template, name, result))
-                continue
-            shown = desk.shown(one.student)
-            if shown.submission == one.digest and records.record(shown.key).outcome:
-                ended.append(Ended.of(self.template, name, records.result(shown.key)))
-            else:
-                ended.append(Ended(name, None))
-        return ended
+        return [
+            Ended(name, None) if result is None else Ended.of(self.template, name, result)
+            for name, result in self._results()
+        ]
 
-    @property
+    @cached_property
     def endings(self) -> Mapping[str, Ending]:
-        """Student → how the last submission ended, and why."""
-        return {one.student: one.ending for one in self.ended}
+        """Student → how the last submission ended, and why; nobody looks into the answers."""
+        return {name: Ended(name, result).ending for name, result in self._results()}
 
     @property
     def strays(self) -> list[tuple[str, str]]:
         """Files that tell no student, and why they were refused."""
-        strays = self._collection.strays.values()
-        return [(entry.origin, entry.reason) for entries in strays for entry in entries]
+        return [(entry.origin, entry.reason) for entry in self._collection.all_strays()]
+
+    def _results(self) -> Iterator[tuple[str, Result | None]]:
+        """Each student and what came of the submission that counts; None while it is not graded."""
+        if not self._collection.participants:
+            return  # Graded by nbgrader itself, or not at all.
+        desk = Desk(self.classroom, self.package)
+        records = Records(self.classroom.grading(self.assignment) / "journal.jsonl")
+        for one in self._collection.participants.values():
+            name = safe_name(one.student)
+            if not one.digest:
+                yield name, Result("person" if one.person else "failed", one.reason)
+                continue
+            shown = desk.shown(one.student)
+            if shown.submission == one.digest and records.record(shown.key).outcome:
+                yield name, records.result(shown.key)
+            else:
+                yield name, None
 
     @cached_property
     def _collection(self) -> Collection:

@@ -103,11 +103,34 @@ def test_collecting_the_same_again_changes_nothing(path: Path, answered: Answere
 
 
 def test_a_stray_goes_when_the_archive_comes_without_it(path: Path, answered: Answered) -> None:
-    gather(path, "1.zip", {"x.ipynb": answered("x")})
-    assert Collection.open(path).strays
-    gather(path, "1.zip", {"x_1_2_small.ipynb": answered("x")})
+    ann = {"ann_1_2_small.ipynb": answered("a")}
+    gather(path, "1.zip", {**ann, "x.ipynb": answered("x")})
+    assert [one.origin for one in Collection.open(path).all_strays()] == ["1.zip: x.ipynb"]
+    gather(path, "1.zip", {**ann, "x_1_2_small.ipynb": answered("x")})
     assert not Collection.open(path).strays
-    assert answers(path) == {"x": "x"}
+    assert answers(path) == {"ann": "a", "x": "x"}
+
+
+def test_an_archive_in_an_archive_is_forgotten_when_it_is_collected(
+    path: Path, answered: Answered
+) -> None:
+    gather(path, "outer.zip", {"class.zip": b"PK"})
+    assert Collection.open(path).strays
+    gather(path, "class.zip", {"ann_1_2_small.ipynb": answered("a")})
+    assert not Collection.open(path).strays
+
+
+def test_two_accounts_of_one_name_keep_their_work_and_their_names(
+    path: Path, answered: Answered
+) -> None:
+    gather(path, "1.zip", {"doejane_111_9_small.ipynb": answered("first")})
+    gather(path, "2.zip", {"doejane_222_9_small.ipynb": answered("second")})
+    assert answers(path) == {"doejane": "first", "doejane (222)": "second"}
+    late = {"doejane_222_10_small-2.ipynb": b"", "doejane_111_10_small-2.ipynb": answered("third")}
+    gather(path, "3.zip", late)
+    assert answers(path) == {"doejane": "third", "doejane (222)": "person: empty"}
+    gather(path, "4.zip", {"doejane_222_11_small-3.ipynb": answered("fourth")})
+    assert answers(path) == {"doejane": "third", "doejane (222)": "fourth"}
 
 
 @pytest.mark.parametrize(

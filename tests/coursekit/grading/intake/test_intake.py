@@ -188,7 +188,7 @@ def test_a_damaged_archive_costs_only_what_is_damaged(tmp_path: Path, work: Work
     [
         ("canvas", {"ann"}),
         ("moodle", {"Bob B"}),
-        ("folder", {"cid", "Bob B_2_assignsubmission_file_"}),
+        ("folder", {"cid", "Bob B_2_assignsubmission_file"}),
         (None, {"ann", "Bob B", "cid"}),
     ],
 )
@@ -199,7 +199,7 @@ def test_only_the_names_of_the_platform_are_read(
     with zipfile.ZipFile(path, "w") as archive:
         for name in (
             "ann_1_2_backprop.ipynb",
-            "Bob B_2_assignsubmission_file_/backprop.ipynb",
+            "Bob B_2_assignsubmission_file/backprop.ipynb",
             "cid/backprop.ipynb",
         ):
             archive.writestr(name, json.dumps(work))
@@ -207,6 +207,97 @@ def test_only_the_names_of_the_platform_are_read(
     assert {one.student for one in intake.submissions} == students
     others = 3 - len(students)
     assert list(refusals(intake).values()) == ["its name tells no student"] * others
+
+
+@pytest.mark.parametrize("between", ["/", "_/", "/my work/", "_"])
+def test_every_way_in_which_moodle_packs_is_read(tmp_path: Path, work: Work, between: str) -> None:
+    # `mod/assign/classes/downloader.php` of Moodle: with folders, as older versions had them, with
+    # folders of the student's own, and without any.
+    name = f"Jane Doe_7400100_assignsubmission_file{between}backprop.ipynb"
+    [jane] = packed(tmp_path, {name: json.dumps(work).encode()}).submissions
+    assert (jane.student, jane.account, jane.notebook) == ("Jane Doe", "7400100", "backprop")
+
+
+def test_accounts_with_one_name_are_told_apart(tmp_path: Path, work: Work) -> None:
+    data = json.dumps(work).encode()
+    names = ["Participant_1_assignsubmission_file", "Participant_2_assignsubmission_file"]
+    intake = packed(tmp_path, {f"{name}/backprop.ipynb": data for name in names})
+    assert [one.student for one in intake.submissions] == ["Participant (1)", "Participant (2)"]
+    assert {one.account for one in intake.submissions} == {"1", "2"}
+
+
+def test_who_handed_in_the_wrong_kind_of_file_is_not_lost(tmp_path: Path, work: Work) -> None:
+    files = {
+        "pat_1_2_backprop.py": b"print(1)",
+        "quinn/backprop.pdf": b"%PDF",
+        "sam_3_4_work.zip": b"PK",
+        "tom/backprop.ipynb": json.dumps(work).encode(),
+        "tom/notes.txt": b"",
+        "uma/.DS_Store": b"",
+    }
+    intake = packed(tmp_path, files)
+    assert refusals(intake) == {
+        "pat_1_2_backprop.py": "not a notebook; there is no notebook of this student",
+        "quinn/backprop.pdf": "not a notebook; there is no notebook of this student",
+        "sam_3_4_work.zip": "an archive in the submissions; unpack it and collect it on its own; "
+        "there is no notebook of this student",
+    }
+    assert {entry.student for entry in intake.entries} == {"pat", "quinn", "sam", "tom", ""}
+    assert not any(entry.person for entry in intake.entries)
+
+
+@pytest.mark.parametrize(
+    "name", ["backprop (2)", "backprop_final", "backprop-Copy1", "Backprop v2"]
+)
+def test_a_copy_beside_the_notebook_needs_a_person(tmp_path: Path, work: Work, name: str) -> None:
+    data = json.dumps(work).encode()
+    files = {"rita/backprop.ipynb": data, f"rita/{name}.ipynb": data + b" "}
+    intake = packed(tmp_path, files)
+    assert intake.submissions == []
+    assert all(entry.person for entry in intake.entries)
+    [rita] = packed(tmp_path, {f"rita/{name}.ipynb": data}).submissions
+    assert rita.student == "rita"
+    assert len(packed(tmp_path, dict.fromkeys(files, data)).submissions) == 1
+
+
+def test_another_notebook_beside_it_is_ignored_by_name(tmp_path: Path, work: Work) -> None:
+    data = json.dumps(work).encode()
+    intake = packed(tmp_path, {"rita/backprop.ipynb": data, "rita/backpropagation.ipynb": data})
+    assert outcomes(intake)["rita/backpropagation.ipynb"] == "ignored"
+    assert [one.notebook for one in intake.submissions] == ["backprop"]
+
+
+@pytest.mark.parametrize(
+    ("inside", "kind"),
+    [
+        ("doejane_1_2_backprop-9.ipynb", "canvas"),
+        ("deep/Jane Doe_7_assignsubmission_file_backprop.ipynb", "moodle"),
+    ],
+)
+def test_a_student_who_is_first_cannot_hand_in_for_others(
+    tmp_path: Path, work: Work, inside: str, kind: Platform
+) -> None:
+    path = tmp_path / "class" / "mallory" / inside
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(work))
+    root, store = tmp_path / "class", Store(tmp_path / "store")
+    with pytest.raises(CourseError, match=f"is `mallory/.*a student, or.* --from {kind}"):
+        collect(root, "backprop", store)
+    assert not [path for path in store.root.rglob("*") if path.is_file()]
+    [mallory] = collect(root, "backprop", store, platform="folder").submissions
+    assert mallory.student == "mallory"
+    [jane] = collect(root, "backprop", store, platform=kind).submissions
+    assert jane.student in ("doejane", "Jane Doe")
+
+
+def test_names_of_another_platform_are_told_and_nothing_is_kept(tmp_path: Path, work: Work) -> None:
+    path = tmp_path / "class.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ann_1_2_backprop.ipynb", json.dumps(work))
+    store = Store(tmp_path / "store")
+    with pytest.raises(CourseError, match=r"of moodle, e.g. 'ann_1_2.*: say --from canvas\."):
+        collect(path, "backprop", store, platform="moodle")
+    assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
 def test_the_account_of_a_platform_is_kept(tmp_path: Path, work: Work) -> None:

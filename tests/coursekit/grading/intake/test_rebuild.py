@@ -261,7 +261,14 @@ CELLS = st.fixed_dictionaries(
 def test_no_submission_changes_what_is_locked(
     release: NotebookNode, cells: list[Work], metadata: object
 ) -> None:
-    work = {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
+    # One answer is there: a notebook without any is that of another exercise, and is refused.
+    answer = {"cell_type": "code", "id": "mean", "source": "mean = 1"}
+    work = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": metadata,
+        "cells": [*cells, answer],
+    }
     before = copy.deepcopy(release)
     result = built(release, work)
     assert release == before
@@ -276,3 +283,24 @@ def test_no_submission_changes_what_is_locked(
         assert "attachments" not in one
         if one.id.startswith("extra-"):
             assert one.metadata == {}
+
+
+def test_the_notebook_of_another_exercise_is_refused(release: NotebookNode, work: Work) -> None:
+    for one in work["cells"]:
+        one["id"] += "_2"
+        if "nbgrader" in one["metadata"]:
+            one["metadata"]["nbgrader"]["grade_id"] += "_2"
+    with pytest.raises(RefusedError, match=r"none of the answers .*`mean_2`, .*another exercise"):
+        built(release, work)
+    with pytest.raises(RefusedError, match=r"none of the answers of this assignment is in it$"):
+        built(release, {"nbformat": 4, "cells": [extra("print(1)")]})
+
+
+def test_remarks_are_few_and_short(release: NotebookNode, work: Work) -> None:
+    for number in range(1000):
+        known = {"nbgrader": {"grade_id": f"{number} {'x' * 3000}", "grade": True}}
+        work["cells"].append({**extra("", ""), "metadata": known})
+    notes = built(release, work).notes
+    assert len(notes) == 21
+    assert notes[-1] == "980 more remarks are left out."
+    assert max(map(len, notes)) < 150
