@@ -30,6 +30,9 @@ def test_an_attack_gets_what_it_deserves_and_leaves_nothing(
     for result, wanted in zip(trial.results, everybody, strict=bool(trial.results)):
         # As JSON, a text may be several times as long.
         assert len(said(result)) < 5 * LIMITS["target"].notebook_output_bytes
+        if result.reason.startswith("none of the answers"):
+            assert (result.outcome, result.score) == ("failed", 0)
+            continue
         assert result.outcome == "graded", result.reason
         assert result.trust == "split"
         if wanted is not None:

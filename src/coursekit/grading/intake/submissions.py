@@ -26,7 +26,8 @@ Platform = Literal["canvas", "moodle", "folder"]
 
 _STUDENT = r"(?P<student>[^/_]+)_(?:LATE_)?(?P<account>\d+)_"
 _NOTEBOOK = r"(?P<notebook>[^/]+?)(?:-(?P<attempt>\d{1,6}))?\.ipynb"
-_MOODLE = rf"{_STUDENT}assignsubmission_file"
+# `file`, or `onlinetext`, which holds no notebook.
+_MOODLE = rf"{_STUDENT}assignsubmission_[a-z]+"
 # How each platform tells who handed in what. Only the beginning of a path is the platform's: what
 # follows is called by the student, who may call it like the work of somebody else.
 _NAMES: dict[Platform, re.Pattern[str]] = {
@@ -361,7 +362,7 @@ def _decide(claims: list[_Claim], notebook: str) -> list[tuple[_Claim, Entry]]:
         return ended + [(c, Entry(c.origin, "refused", reason, person=True)) for c in sound]
     for number, claim in enumerate(sound):
         outcome: Outcome = "superseded" if number else "accepted"
-        renamed = "" if claim.notebook == notebook else f"renamed; it is no {notebook}.ipynb"
+        renamed = "" if called.fullmatch(claim.notebook) else f"not called {notebook}.ipynb"
         reason = "the same content once more" if number else renamed
         ended.append((claim, Entry(claim.origin, outcome, reason)))
     return ended

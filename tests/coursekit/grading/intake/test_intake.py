@@ -218,6 +218,16 @@ def test_every_way_in_which_moodle_packs_is_read(tmp_path: Path, work: Work, bet
     assert (jane.student, jane.account, jane.notebook) == ("Jane Doe", "7400100", "backprop")
 
 
+def test_a_text_typed_into_moodle_is_no_student(tmp_path: Path, work: Work) -> None:
+    files = {
+        "Jane Doe_7_assignsubmission_file/backprop.ipynb": json.dumps(work).encode(),
+        "Jane Doe_7_assignsubmission_onlinetext/onlinetext.html": b"<p>Done.</p>",
+    }
+    intake = packed(tmp_path, files)
+    assert [entry.outcome for entry in intake.entries] == ["accepted", "ignored"]
+    assert {entry.student for entry in intake.entries} == {"Jane Doe", ""}
+
+
 def test_accounts_with_one_name_are_told_apart(tmp_path: Path, work: Work) -> None:
     data = json.dumps(work).encode()
     names = ["Participant_1_assignsubmission_file", "Participant_2_assignsubmission_file"]
