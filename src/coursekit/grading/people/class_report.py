@@ -14,6 +14,7 @@ from coursekit.grading.intake.student_names import real_name
 from coursekit.grading.people.anonymity import without_names
 from coursekit.grading.people.answers import digest_of_answers
 from coursekit.grading.people.feedback import Template
+from coursekit.grading.people.plain_text import printable, shortened
 from coursekit.grading.people.statistics import (
     Histogram,
     Item,
@@ -33,6 +34,8 @@ __all__ = ["CellReport", "Ended", "Look", "Report", "Student", "class_report"]
 
 STATUSES = ("graded", "waiting", "failed", "person", "ungraded", "absent")
 SLOWEST = 5
+# What is shown of the reasons to look at one submission: how many, and characters of each.
+REASONS, LONGEST_REASON = 20, 300
 _TRUST = {
     "in-process": "a check ran in the student's own process, between canaries",
     "unsandboxed": "graded without a sandbox",
@@ -55,9 +58,12 @@ class Ended:
 
     @classmethod
     def of(cls, template: Template, student: str, result: Result) -> "Ended":
-        """Take from a result what the report needs."""
+        """Take from a result what the report needs; of causes, those that a test can name."""
         digest = digest_of_answers(template, result.notebook)
-        return cls(student, replace(result, notebook={}, outputs={}), digest)
+        cells = tuple(
+            replace(cell, message=template.sayings.known(cell.message)) for cell in result.cells
+        )
+        return cls(student, replace(result, cells=cells, notebook={}, outputs={}), digest)
 
     @property
     def ending(self) -> Ending:
@@ -275,16 +281,28 @@ def _looks(ended: Sequence[Ended]) -> list[Look]:
             same[one.digest].append(one.student)
     for students in same.values():
         for student in students if len(students) > 1 else ():
-            others = ", ".join(sorted(real_name(o) for o in students if o != student))
-            reasons[student].append(f"the same answers as {others}")
+            others = sorted(real_name(o) for o in students if o != student)
+            reasons[student].append(f"the same answers as {_names(others)}")
     for one in ended:
         if one.result is None:
             continue
         if one.result.trust in _TRUST:
             reasons[one.student].append(_TRUST[one.result.trust])
         reasons[one.student] += one.result.notes
-    looks = [Look(real_name(student), tuple(why)) for student, why in reasons.items() if why]
+    looks = [Look(real_name(student), _first(why)) for student, why in reasons.items() if why]
     return sorted(looks, key=lambda look: (-len(look.reasons), look.student))
+
+
+def _names(students: Sequence[str]) -> str:
+    more = len(students) - REASONS
+    return ", ".join(students[:REASONS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _first(reasons: Sequence[str]) -> tuple[str, ...]:
+    """As many reasons as a person reads: one student can make thousands of notes."""
+    more = len(reasons) - REASONS
+    shown = [shortened(printable(reason), LONGEST_REASON) for reason in reasons[:REASONS]]
+    return (*shown, f"and {more} more") if more > 0 else tuple(shown)
 
 
 def _or_nan(score: float | None) -> float:

@@ -25,8 +25,16 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from coursekit.grading.people.rendering import bounded, code, markdown, outputs, plain, text_of
-from coursekit.grading.people.statistics import CAUSE
+from coursekit.grading.people.causes import CAUSE, Sayings
+from coursekit.grading.people.rendering import (
+    Room,
+    bounded,
+    code,
+    markdown,
+    outputs,
+    plain,
+    text_of,
+)
 from coursekit.grading.records.marks import Marks, Sheet
 from coursekit.notebook_files import write
 
@@ -51,22 +59,29 @@ class Template:
         topic: Name of its notebook, e.g. `cnn`.
         release: The notebook that the students got, as JSON.
         hidden: Graded cells that have hidden tests.
+        sayings: What its tests can call a likely cause.
     """
 
     assignment: str
     topic: str
     release: Notebook
     hidden: frozenset[str] = frozenset()
+    sayings: Sayings = field(default_factory=Sayings)
 
     @classmethod
     def of(cls, assignment: str, topic: str, source: Notebook, release: Notebook) -> "Template":
-        """Read from the instructor's notebook which cells have hidden tests."""
+        """Read from the instructor's notebook which cells have hidden tests, and what they say."""
         hidden = frozenset(
             name
             for cell in source["cells"]
             if (name := _grade_id(cell)) and HIDDEN in text_of(cell.get("source"))
         )
-        return cls(assignment, topic, release, hidden)
+        sayings = Sayings.of(
+            text_of(cell.get("source"))
+            for cell in source["cells"]
+            if cell.get("cell_type") == "code" and not _is_solution(cell)
+        )
+        return cls(assignment, topic, release, hidden, sayings)
 
     @functools.cached_property
     def cells(self) -> dict[str, Notebook]:
@@ -241,7 +256,7 @@ def feedback_page(template: Template, notebook: Notebook, sheet: Sheet) -> str:
 
 def _cells(template: Template, notebook: Notebook, sheet: Sheet) -> Iterator[_Cell]:
     marks = {mark.cell: mark for mark in sheet.marks if mark.notebook == template.topic}
-    room = CHARACTERS_PER_PAGE
+    room, pictures = CHARACTERS_PER_PAGE, Room()
     for cell in notebook["cells"]:
         name = _grade_id(cell)
         source = text_of(cell.get("source"))
@@ -249,7 +264,7 @@ def _cells(template: Template, notebook: Notebook, sheet: Sheet) -> Iterator[_Ce
         released = template.cells.get(name)
         if not name:
             kind = "given" if source in template.given else "own"
-            shown = tuple(outputs(cell, "a cell")) if is_code else ()
+            shown = tuple(outputs(cell, "a cell", pictures)) if is_code else ()
             if kind == "own":
                 source, room = _part(source, room)
             yield _Cell(kind, "", _body(source, is_code), is_code, outputs=shown)
@@ -271,7 +286,7 @@ def _cells(template: Template, notebook: Notebook, sheet: Sheet) -> Iterator[_Ce
         if check:
             message, shown = _message(cell), ()
         else:
-            message, shown = None, tuple(outputs(cell, f"`{name}`")) if is_code else ()
+            message, shown = None, tuple(outputs(cell, f"`{name}`", pictures)) if is_code else ()
         yield _Cell(
             "check" if check else "answer" if solution else "given",
             name,
@@ -336,6 +351,10 @@ def _grade_id(cell: Notebook) -> str:
     known = (cell.get("metadata") or {}).get("nbgrader") or {}
     roles = ("grade", "solution", "locked", "task")
     return str(known.get("grade_id", "")) if any(known.get(role) for role in roles) else ""
+
+
+def _is_solution(cell: Notebook) -> bool:
+    return bool(((cell.get("metadata") or {}).get("nbgrader") or {}).get("solution"))
 
 
 def _number(score: float | None) -> str:

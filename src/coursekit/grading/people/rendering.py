@@ -10,6 +10,7 @@ import binascii
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -22,11 +23,13 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from coursekit.grading.people.formulas import mathml
 
-__all__ = ["bounded", "code", "markdown", "outputs", "plain"]
+__all__ = ["Room", "bounded", "code", "markdown", "outputs", "plain"]
 
 # What one cell and one page show of what a student prints.
 CHARACTERS_PER_OUTPUT = 4_000
 BYTES_PER_PICTURE = 2 * 2**20
+# Pictures of a page together, as the text they are there: a mail takes such a page.
+CHARACTERS_OF_PICTURES = 3 * 2**20
 # None of these ends up outside the box that it is written in, whatever is left unclosed.
 _TAG = re.compile(r"(</?(?:details|summary|sub|sup|kbd)>|<br ?/?>)", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -148,7 +151,10 @@ def _picture(kind: str, data: str, words: str) -> str:
 
 
 def _drawing(svg: str, words: str) -> str:
-    """An SVG as an image: in an `img`, a browser runs no script and loads no file."""
+    """An SVG as an image: in an `img`, a browser runs no script and loads no file.
+
+    `words` is escaped.
+    """
     content = svg.encode()
     if "<svg" not in svg or "<!ENTITY" in svg.upper() or len(content) > BYTES_PER_PICTURE:
         return ""
@@ -156,14 +162,33 @@ def _drawing(svg: str, words: str) -> str:
     return f'<img src="data:image/svg+xml;base64,{encoded}" alt="{words}">'
 
 
-def outputs(cell: Mapping[str, Any], name: str) -> Iterator[Markup]:
+@dataclass
+class Room:
+    """How much more of something a page takes.
+
+    Args:
+        left: What is left, in characters of the page.
+    """
+
+    left: int = CHARACTERS_OF_PICTURES
+
+    def takes(self, part: str) -> bool:
+        """Whether a part still fits; then it counts."""
+        fits = len(part) <= self.left
+        self.left -= len(part) if fits else 0
+        return fits
+
+
+def outputs(cell: Mapping[str, Any], name: str, room: Room | None = None) -> Iterator[Markup]:
     """What a cell of the student's printed and showed, bounded.
 
     Args:
         cell: A code cell of a notebook.
         name: What the alternative text of a picture calls the cell.
+        room: For the pictures of the whole page; by default for those of this cell.
     """
-    printed = ""
+    room = room or Room()
+    printed, left_out = "", 0
     for output in cell.get("outputs") or ():
         kind = output.get("output_type")
         if kind == "stream":
@@ -177,22 +202,34 @@ def outputs(cell: Mapping[str, Any], name: str) -> Iterator[Markup]:
             said = f"{text_of(output.get('ename'))}: {text_of(output.get('evalue'))}"
             yield _box("\n".join(lines) or said, "error")
         elif kind in {"display_data", "execute_result"}:
-            yield _shown(output.get("data") or {}, f"Output of {name}")
+            data, words = output.get("data") or {}, escape(f"Output of {name}")
+            picture = _picture_of(data, words)
+            if not picture:
+                yield _shown(data)
+            elif room.takes(picture):
+                yield Markup(f'<p class="picture">{picture}</p>')
+            else:
+                left_out += 1
     if printed:
         yield _box(printed)
+    if left_out:
+        pictures = "picture is" if left_out == 1 else "pictures are"
+        yield _box(f"({left_out} more {pictures} left out: this page would become too large)")
 
 
-def _shown(data: Mapping[str, Any], words: str) -> Markup:
-    """The richest form of a result that is safe."""
-    words = escape(words)
+def _picture_of(data: Mapping[str, Any], words: str) -> str:
+    """A result as an image, if it has a form that is one; `words` is escaped."""
     found = ""
     if "image/svg+xml" in data:
         found = _drawing(text_of(data["image/svg+xml"]), words)
     for kind in _PICTURES:
         if not found and kind in data:
             found = _picture(kind, text_of(data[kind]), words)
-    if found:
-        return Markup(f'<p class="picture">{found}</p>')
+    return found
+
+
+def _shown(data: Mapping[str, Any]) -> Markup:
+    """The richest form of a result that is text."""
     if "text/markdown" in data or "text/latex" in data:
         source = text_of(data.get("text/markdown") or data.get("text/latex"))
         return Markup('<div class="text">{}</div>').format(markdown(bounded(plain(source))))

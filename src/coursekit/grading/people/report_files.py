@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from coursekit.grading.people.class_report import Report
 from coursekit.grading.people.feedback import load_page
+from coursekit.grading.people.plain_text import for_terminal
 from coursekit.grading.people.spreadsheet import to_csv
 from coursekit.notebook_files import write
 
@@ -235,7 +236,6 @@ def discrimination_figure(report: Report) -> "Figure":
 
 def print_summary(report: Report, console: "Console") -> None:
     """Say the most important in a few lines."""
-    from rich.markup import escape
     from rich.table import Table
 
     ways = ", ".join(f"{count} {WORDS[way]}" for way, count in report.counts.items() if count)
@@ -250,7 +250,7 @@ def print_summary(report: Report, console: "Console") -> None:
             column.justify = "right"
         for cell in report.cells:
             table.add_row(
-                escape(cell.item.name),
+                for_terminal(cell.item.name),
                 _percent(cell.item.difficulty),
                 _number(cell.item.discrimination) or "–",
                 str(cell.item.full),
@@ -260,7 +260,7 @@ def print_summary(report: Report, console: "Console") -> None:
             )
         console.print(table)
     for one in report.misconceptions[:5]:
-        console.print(f"[bold]{one.students:>4}[/] {escape(one.cause)}")
+        console.print(f"[bold]{one.students:>4}[/] {for_terminal(one.cause)}")
     if report.looks:
         students = "submission" if len(report.looks) == 1 else "submissions"
         console.print(f"{len(report.looks)} {students} to look at")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coursekit.grading.people.causes import CAUSE
+from coursekit.grading.people.plain_text import printable, shortened
 from coursekit.grading.results import CellResult
 
 __all__ = [
@@ -23,9 +25,10 @@ __all__ = [
     "summary",
 ]
 
-# What `largemodels.check` says in front of a named slip, and about an empty stub.
-CAUSE = "Likely cause:"
+# What `largemodels.check` says about an empty stub.
 NOT_WRITTEN = "not written yet"
+# Characters of a cause and of a message that a report shows.
+LONGEST_CAUSE, LONGEST_EXAMPLE = 400, 2_000
 
 # Measured numbers and batch sizes differ where the slip is the same; other whole numbers, such as
 # an axis, are part of the slip.
@@ -207,9 +210,12 @@ def _correlation(first: NDArray, second: NDArray) -> float | None:
 
 
 def cause_of(message: str) -> str:
-    """What a check says after `Likely cause:`, on one line; empty where it names no cause."""
+    """What a check says after `Likely cause:`, on one line; empty where it names no cause.
+
+    An exception of a student's may say one too, so that nothing in it acts, and it has an end.
+    """
     _, found, cause = message.rpartition(CAUSE)
-    return " ".join(cause.split()) if found else ""
+    return printable(" ".join(cause[:LONGEST_CAUSE].split())) if found else ""
 
 
 def is_unwritten(message: str) -> bool:
@@ -237,7 +243,9 @@ def misconceptions(results: Iterable[Sequence[CellResult]]) -> list[Misconceptio
             heard.add(key)
             texts[key][cause] += 1
             cells[key][cell.grade_id] += 1
-            examples.setdefault(key, cell.message.removeprefix("Mistake: "))
+            examples.setdefault(
+                key, shortened(cell.message.removeprefix("Mistake: "), LONGEST_EXAMPLE)
+            )
         students.update(heard)
     found = [
         Misconception(

@@ -1,20 +1,25 @@
 """The class report: its numbers add up and agree with others, and it gives nobody away."""
 
 import csv
+import io
 import json
 import re
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from scipy import stats
 
+import coursekit.grading.people.class_report as class_report_module
 from coursekit.grading.people.answers import digest_of_answers
+from coursekit.grading.people.causes import Sayings
 from coursekit.grading.people.class_report import Ended, class_report
 from coursekit.grading.people.feedback import Template
-from coursekit.grading.people.report_files import report_page, write_report
+from coursekit.grading.people.report_files import print_summary, report_page, write_report
 from coursekit.grading.records.marks import Mark, Marks, Sheet
 from coursekit.grading.results import CellResult, Result
 
@@ -172,6 +177,45 @@ def test_comments_and_layout_make_no_difference_to_a_digest(spring) -> None:
     assert all(digests)
 
 
+def test_an_answer_that_cannot_be_written_down_again_has_a_digest(spring) -> None:
+    """Python reads such a sum, and its writer of syntax trees ends by a RecursionError."""
+    source = f"x = ({' + '.join(['1'] * 600)})"
+    spaced = source.replace(" + ", "  +\n")
+    digests = {
+        digest_of_answers(spring.template, notebook(spring.template, one))
+        for one in (source, spaced)
+    }
+    assert len(digests) == 1
+    assert all(digests)
+
+
+def test_a_very_long_answer_takes_no_more_room_than_its_words(spring) -> None:
+    made = notebook(spring.template, "[]\n" * 100_000)
+    tracemalloc.start()
+    try:
+        assert digest_of_answers(spring.template, made)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * 2**20, "a tree of it takes 90 MiB"
+
+
+def test_half_a_character_in_an_answer_ends_nothing(spring) -> None:
+    assert digest_of_answers(
+        spring.template, notebook(spring.template, "x = '\ud800'  " + "1" * 300)
+    )
+
+
+def test_what_became_of_everybody_is_known_without_a_look_at_the_answers(
+    spring, monkeypatch
+) -> None:
+    """Feedback and export need no more."""
+    standing = spring.standing
+    wanted = {one.student: one.ending for one in standing.ended}
+    monkeypatch.setattr(class_report_module, "digest_of_answers", None)
+    assert spring.standing.endings == wanted
+
+
 @pytest.mark.parametrize("source", ["raise NotImplementedError()", "def f(:\n", "x = 1"])
 def test_little_work_has_no_digest(spring, source: str) -> None:
     assert digest_of_answers(spring.template, notebook(spring.template, source)) == ""
@@ -193,6 +237,95 @@ def test_notes_and_lower_trust_are_shown(spring) -> None:
         "inside": ("a check ran in the student's own process, between canaries",),
         "outside": ("graded without a sandbox",),
     }
+
+
+def test_notes_without_end_have_an_end_in_the_report(spring) -> None:
+    cells = (CellResult("test_relu", 10, 10),)
+    name = "\x1b[2J=1+1; " * 300
+    notes = tuple(f"`{n} {name}` is no cell" for n in range(9_000))
+    known = class_report(spring.template, [Ended("a", Result("graded", "", cells, notes=notes))])
+    [look] = known.looks
+    assert (len(look.reasons), look.reasons[-1]) == (21, "and 8980 more")
+    assert max(map(len, look.reasons)) <= 300
+    assert all(reason.isprintable() for reason in look.reasons)
+    assert len(report_page(known)) < 200_000
+
+
+def test_a_class_that_copies_has_no_list_of_everybody_for_everybody(spring) -> None:
+    graded = Result("graded", cells=(CellResult("test_relu", 10, 10),))
+    ended = [Ended(f"student{n:03}", graded, "same") for n in range(200)]
+    look = class_report(spring.template, ended).looks[0]
+    assert look.reasons[0].startswith("the same answers as student001, student002")
+    assert look.reasons[0].endswith("student020 and 179 more")
+
+
+# Causes are those of the tests.
+
+
+FORGED = "Mistake: no. Likely cause: \x1b]0;4711\x07\x1b[31mAll;=1+cmd|' /C calc'!A0;"
+
+
+def test_only_causes_that_a_test_can_name_are_counted(spring) -> None:
+    slip = "Likely cause: this is the slope of ReLU alone; multiply it by grad_output."
+    messages = {
+        "forger": FORGED,
+        "both": f"Mistake: no. {slip} {FORGED}",
+        "honest": f"Mistake: relu is wrong. {slip}",
+        "empty": "Mistake: relu is not written yet. Likely cause: nothing.",
+    }
+    ended = [
+        Ended.of(
+            spring.template,
+            student,
+            Result("graded", cells=(CellResult("test_relu", 0, 10, message),)),
+        )
+        for student, message in messages.items()
+    ]
+    known = class_report(spring.template, ended)
+    assert {one.cause: one.students for one in known.misconceptions} == {
+        "this is the slope of ReLU alone; multiply it by grad_output.": 1
+    }
+    assert known.cells[0].unwritten == 1
+
+
+def test_the_report_of_a_forged_cause_speaks_to_no_terminal_and_no_spreadsheet(
+    spring, tmp_path
+) -> None:
+    """Even where it is counted."""
+    result = Result("graded", cells=(CellResult("test_relu", 0, 10, FORGED),))
+    known = class_report(spring.template, [Ended("a", result)])
+    assert len(known.misconceptions) == 1
+    console = Console(file=io.StringIO(), soft_wrap=True)
+    print_summary(known, console)
+    assert "\x1b" not in console.file.getvalue()
+    assert "All;=1+cmd" in console.file.getvalue()
+    write_report(known, tmp_path)
+    table = (tmp_path / "misconceptions.csv").read_text(encoding="utf-8")
+    assert "\x1b" not in table
+    assert "All;'=1+cmd" in table
+
+
+def test_sayings_are_the_texts_of_tests_with_their_gaps() -> None:
+    sayings = Sayings.of(
+        [
+            "slip = 'the bias is missing.'\n"
+            "assert x, f'wrong.\\nLikely cause: {axis} axes are swapped: {slip}'\n"
+            "check.close(x, y, slips={'one ' 'long text.': z, f'{a}': w})\n",
+            "%magic makes this no Python",
+        ]
+    )
+    for cause in (
+        "one long text.",
+        "the bias is missing.",
+        "2 axes are swapped: the bias is missing.",
+        # Of `largemodels.check`.
+        "every number is 0.3333 times the expected one.",
+        "this is the right answer transposed: a `.T` is missing, or one too many.",
+    ):
+        assert sayings.known(f"no.\nLikely cause: {cause}").endswith(cause), cause
+    for cause in ("anything", "one long text. And more", f"{'x' * 61} axes are swapped: "):
+        assert sayings.known(f"no.\nLikely cause: {cause}") == "no.", cause
+    assert sayings.known("no cause at all") == "no cause at all"
 
 
 def test_newer_work_that_waits_has_no_score(spring) -> None:

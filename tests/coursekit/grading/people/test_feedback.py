@@ -1,5 +1,6 @@
 """Feedback: all that a student needs, nothing that runs, and not a word of a hidden test."""
 
+import base64
 import copy
 import json
 import re
@@ -374,6 +375,19 @@ def test_what_a_student_prints_is_bounded() -> None:
     assert "9,996,000 characters are left out here" in page
     huge = {"output_type": "display_data", "data": {"image/svg+xml": f"<svg>{' ' * 3_000_000}"}}
     assert len(small("pass", [huge])) < 60_000
+
+
+def test_the_pictures_of_a_page_are_bounded_together() -> None:
+    data = base64.b64encode(b"\x89PNG" + bytes(700_000)).decode()
+    picture = {"output_type": "display_data", "data": {"image/png": data}, "metadata": {}}
+    page = small("pass", [picture] * 30)
+    assert len(page) < 2**22
+    assert page.count("data:image/png") == 3
+    assert "27 more pictures are left out" in page
+    largest = base64.b64encode(b"\x89PNG" + bytes(2 * 2**20 - 4)).decode()
+    page = small("pass", [{**picture, "data": {"image/png": largest}}, picture])
+    assert page.count("data:image/png") == 1
+    assert "1 more picture is left out" in page
 
 
 def test_an_untouched_cell_is_called_so() -> None:

@@ -147,6 +147,15 @@ def test_a_cause_is_what_follows_its_words(message: str, cause: str) -> None:
     assert cause_of(message) == cause
 
 
+def test_a_cause_has_an_end_and_speaks_to_no_terminal() -> None:
+    found = cause_of("no.\nLikely cause: \x1b[31m red \x1b]0;title\x07" + "x" * 10_000)
+    assert found.startswith("\ufffd[31m red \ufffd]0;title\ufffdx")
+    assert len(found) <= 400
+    assert found.isprintable()
+    [one] = misconceptions([[wrong("first", "x" * 10_000 + "\nLikely cause: a.")]])
+    assert len(one.example) == 2_000
+
+
 def test_an_empty_stub_is_told_by_its_message() -> None:
     assert is_unwritten("relu is not written yet.\nWrite its code …")
     assert not is_unwritten("relu(x) is wrong.")
