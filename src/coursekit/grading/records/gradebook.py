@@ -10,7 +10,7 @@ counts as 0, and every cell waits for a person.
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 from coursekit.errors import CourseError
 from coursekit.grading.intake.student_names import safe_name
 from coursekit.grading.package import Package
+from coursekit.grading.records.databases import PATIENCE_SECONDS, in_one_sentence
 from coursekit.grading.records.nbgrader_api import nbgrader_api
 from coursekit.grading.results import Result
 
@@ -32,8 +33,6 @@ __all__ = ["BATCH", "GradeBook", "Row", "row"]
 
 # Students written in one transaction.
 BATCH = 200
-# How long another program may hold the database before we give up.
-_PATIENCE_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class GradeBook:
         self._book: Any
 
     def __enter__(self) -> "GradeBook":
-        with _in_one_sentence(lambda: self._shown):
+        with in_one_sentence(lambda: self._shown):
             self._open()
         try:
             with self._at_work():
@@ -144,7 +143,7 @@ class GradeBook:
             folder = Path(url.database or "").parent
             if "uri" not in url.query and not folder.is_dir():
                 raise CourseError(f"{self._shown}: its folder is not there; make it first.")
-            url = url.update_query_dict({"timeout": str(_PATIENCE_SECONDS)})
+            url = url.update_query_dict({"timeout": str(PATIENCE_SECONDS)})
         address = url.render_as_string(hide_password=False)
         _make_tables(address)
         self._book = nbgrader_api().Gradebook(address, self._course)
@@ -152,7 +151,7 @@ class GradeBook:
     @contextmanager
     def _at_work(self) -> Iterator["Session"]:
         """One transaction."""
-        with _in_one_sentence(lambda: self._shown):
+        with in_one_sentence(lambda: self._shown):
             try:
                 yield self._book.db
                 self._book.db.commit()
@@ -424,35 +423,3 @@ def _make_tables(url: str) -> None:
         nbgrader_api().Base.metadata.create_all(engine)
     finally:
         engine.dispose()
-
-
-@contextmanager
-def _in_one_sentence(shown: Callable[[], str]) -> Iterator[None]:
-    """Turn what SQLAlchemy raises into what its reader can mend."""
-    try:
-        yield
-    except CourseError:
-        raise
-    except ModuleNotFoundError as error:
-        raise CourseError(
-            f"{shown()}: needs the Python package `{error.name}`; install it with pip."
-        ) from error
-    except Exception as error:
-        from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
-
-        if isinstance(error, IntegrityError) or not isinstance(error, SQLAlchemyError):
-            raise
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        if isinstance(error, ArgumentError):
-            mend = "write it as in sqlite:////class/gradebook.db or postgresql+psycopg://host/name"
-        elif "locked" in reason:
-            mend = (
-                f"another program held it for {_PATIENCE_SECONDS} seconds: close it, run it again"
-            )
-        elif "no such column" in reason or "does not exist" in reason:
-            mend = "if nbgrader was updated, run `nbgrader db upgrade`"
-        else:
-            mend = "mend that and run it again"
-        raise CourseError(
-            f"{shown()}: the grade book cannot be used ({reason}); {mend}. What is graded is kept."
-        ) from error

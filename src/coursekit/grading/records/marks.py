@@ -12,6 +12,7 @@ from typing import Any
 
 from coursekit.errors import CourseError
 from coursekit.grading.intake.student_names import real_name
+from coursekit.grading.records.databases import in_one_sentence
 from coursekit.grading.records.nbgrader_api import nbgrader_api
 
 __all__ = ["Mark", "Marks", "Sheet", "open_gradebook", "read_marks"]
@@ -128,9 +129,9 @@ def open_gradebook(url: str) -> Any:
         CourseError: It cannot be opened.
     """
     from sqlalchemy import make_url
-    from sqlalchemy.exc import SQLAlchemyError
 
-    try:
+    shown = url
+    with in_one_sentence(lambda: shown):
         address = make_url(url)
         shown = address.render_as_string(hide_password=True)
         sqlite = address.get_backend_name() == "sqlite"
@@ -138,13 +139,6 @@ def open_gradebook(url: str) -> Any:
             # SQLite would make an empty one without a word.
             raise CourseError(f"{address.database}: no grade book is here yet; run `course grade`.")
         return nbgrader_api().Gradebook(url, "")
-    except ModuleNotFoundError as error:
-        raise CourseError(
-            f"{shown}: needs the Python package `{error.name}`; install it with pip."
-        ) from error
-    except SQLAlchemyError as error:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise CourseError(f"the grade book cannot be opened ({reason}); mend that.") from error
 
 
 def read_marks(gradebook: Any, assignment: str) -> Marks:

@@ -73,7 +73,7 @@ def test_export_to_csv_holds_everybody(folder: Path) -> None:
     [
         (["feedback", "02_adam"], "02_adam"),
         (["report", "--database", "sqlite:///nowhere.db"], "no grade book is here yet"),
-        (["report", "--database", "nonsense"], "the grade book cannot be opened"),
+        (["report", "--database", "nonsense"], "nonsense: the grade book cannot be used"),
         (["export", "--to", "csv", "--assignment", "02_adam"], "02_adam: not in the grade book"),
         (["export", "--to", "moodle"], "name it with --roster"),
         (["export", "--to", "canvas", "--roster", "nowhere.csv"], "nowhere.csv: cannot be read"),

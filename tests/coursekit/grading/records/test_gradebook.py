@@ -27,7 +27,7 @@ from coursekit.exercises import Exercise
 from coursekit.grading.assignment import Classroom, load_package
 from coursekit.grading.intake.rebuild import rebuild
 from coursekit.grading.package import Package
-from coursekit.grading.records import gradebook
+from coursekit.grading.records import databases, gradebook
 from coursekit.grading.records.gradebook import GradeBook, Row, row
 from coursekit.grading.results import CellResult, Result
 from coursekit.notebook_files import to_text
@@ -351,12 +351,13 @@ def test_a_locked_database_is_waited_for_and_then_told(
 ) -> None:
     path = tmp_path / "gradebook.db"
     fill(f"sqlite:///{path}", package)
-    monkeypatch.setattr(gradebook, "_PATIENCE_SECONDS", 1)
+    for module in (gradebook, databases):
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 1)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(CourseError, match=r"database is locked\); another program held it for 1 s"):
         fill(f"sqlite:///{path}", package, right("ann"))
-    monkeypatch.setattr(gradebook, "_PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(gradebook, "PATIENCE_SECONDS", 60)
     release = threading.Timer(0.5, other.rollback)
     other_thread = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.rollback()
