@@ -74,6 +74,9 @@ class Grader:
         secret = self._secret_of(submission)
         try:
             progress = self._runner.run(notebook, tested, secret)
+            if progress.crash:
+                # Once more, for a fault of the machine does not come twice.
+                progress = self._runner.run(notebook, tested, secret)
         except BrokenError:
             self._runner.restart()
             progress = self._runner.run(notebook, tested, secret)

@@ -132,8 +132,8 @@ class _Apart:
         if progress.reason or progress.error:
             return
         if not progress.done:
-            raise BrokenError("the checker was killed")
-        if progress.lost:
+            _tell_crash(progress)
+        elif progress.lost:
             self._sandbox.listen(job, GRACE_SECONDS)
             # A submission cannot kill its first process: the kernel forbids that from inside.
             if job.ended == -signal.SIGKILL:
@@ -170,7 +170,7 @@ class _InKernel:
 
         progress = supervise(check, self._limits, members=members, end=end)
         if not (progress.done or progress.reason or progress.error):
-            raise BrokenError("the checker was killed")
+            _tell_crash(progress)
         return progress
 
     def restart(self) -> None:
@@ -196,6 +196,22 @@ def imports(notebook: NotebookNode) -> list[str]:
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     found |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
     return sorted(found)
+
+
+def _tell_crash(progress: Progress) -> None:
+    """Say that a checker did not come to its end.
+
+    A test computes with what a student's code returns, and so a crash is of that code's doing.
+
+    Raises:
+        BrokenError: It was killed, which no submission can do.
+    """
+    if not progress.crash:
+        raise BrokenError("the checker was killed")
+    progress.end = (
+        f"What this notebook returned to a test crashed the test ({progress.crash}), "
+        "and the tests after it did not run."
+    )
 
 
 def _end_of(job: Job) -> str:

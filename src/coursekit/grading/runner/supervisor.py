@@ -25,6 +25,9 @@ GRACE_SECONDS = 5.0
 _FILES = 4  # Times what one process may open, for all together.
 _CHECKER_MEMORY = 2  # Times that of a job: it holds a copy of what the job sends.
 
+# What a process does to itself. To kill another one, the system and people use other signals.
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+
 Report = Callable[[Mapping[str, Any]], None]
 Check = Callable[[Report], None]
 
@@ -42,6 +45,7 @@ class Progress:
         lost: Whether the job had ended before.
         end: How the job ended on its own, as a sentence.
         person: Why somebody must look at the submission, as a sentence.
+        crash: The signal by which the checker crashed; nothing where it was killed from outside.
     """
 
     graded: dict[str, CellResult] = field(default_factory=dict)
@@ -52,6 +56,7 @@ class Progress:
     lost: bool = False
     end: str = ""
     person: str = ""
+    crash: str = ""
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Take in what a checker reports: a cell that ended, or what else is known now."""
@@ -87,12 +92,16 @@ def supervise(
         _be_checker(check, limits, writing)
     os.close(writing)
     try:
-        return _watch(frames.Frames(reading), process, limits, members, end)
+        progress = _watch(frames.Frames(reading), process, limits, members, end)
     finally:
         os.close(reading)
+        # Too late to change how it ended, where it is ending already.
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+        _, status = os.waitpid(process, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in _CRASHES:
+        progress.crash = signal.Signals(os.WTERMSIG(status)).name
+    return progress
 
 
 def _be_checker(check: Check, limits: Limits, writing: int) -> None:

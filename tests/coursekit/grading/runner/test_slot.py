@@ -318,6 +318,48 @@ def test_a_submission_whose_processes_are_killed_is_graded_again(lesson, hand_in
         assert slot.grade(hand_in()).score == 10.0
 
 
+@pytest.fixture
+def fragile(lesson: Any) -> Callable[[str], Any]:
+    """The lesson with these lines before the test of `half`."""
+
+    def fragile(lines: str) -> Any:
+        source = json.loads(json.dumps(lesson.source))
+        source["cells"][4]["source"] = f"import os\nfrom pathlib import Path\n{lines}\n3.0"
+        return replace(lesson, source=source)
+
+    return fragile
+
+
+END_AS_TOLD = "if half(4) != 2:\n    os.kill(os.getpid(), half(4))"
+
+
+@pytest.mark.parametrize("ending", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+def test_a_crash_of_a_test_keeps_what_was_earned_and_scores_the_rest_0(fragile, hand_in, ending):
+    with Slot(fragile(END_AS_TOLD), LIMITS) as slot:
+        result = slot.grade(hand_in(half=f"def half(x):\n    return {int(ending)}"))
+        assert result.outcome == "graded"
+        assert _scores(result) == [6.0, 0.0, 0.0]
+        reason = f"crashed the test ({ending.name}), and the tests after it did not run."
+        assert [reason in cell.message for cell in result.cells] == [False, True, True]
+        assert reason in result.notes[-1]
+        assert slot.grade(hand_in()).score == 10.0
+
+
+def test_a_test_that_is_killed_from_outside_is_no_verdict(fragile, hand_in):
+    killed = hand_in(half=f"def half(x):\n    return {int(signal.SIGKILL)}")
+    killing = pytest.raises(SlotError, match="the checker was killed")
+    with Slot(fragile(END_AS_TOLD), LIMITS) as slot, killing:
+        slot.grade(killed)
+
+
+def test_a_crash_that_does_not_come_again_costs_nothing(fragile, hand_in, tmp_path):
+    mark = tmp_path / "mark"
+    once = f"if not Path({str(mark)!r}).exists():\n    Path({str(mark)!r}).touch()\n    os.abort()"
+    with Slot(fragile(once), LIMITS) as slot:
+        assert slot.grade(hand_in()).score == 10.0
+        assert mark.exists()
+
+
 @pytest.mark.parametrize("victim", ["standing_by", "parent"])
 def test_a_slot_whose_heart_is_killed_says_so_and_leaves_nothing(
     lesson, hand_in, victim, is_running
