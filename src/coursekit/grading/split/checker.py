@@ -11,6 +11,7 @@ import gc
 import io
 import json
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -38,10 +39,14 @@ __all__ = ["Event", "Prepared", "prepare", "run"]
 Event = dict[str, Any]
 # Calls that nest between two processes take more of Python's stack than in one.
 _RECURSION = 5000
+# Bytes. So many levels of NumPy's need 13 MB; 8 MB are usual.
+_STACK = 64 * 2**20
 # Objects between two collections. Few would be needed in a life of a tenth of a second.
 _GARBAGE = 100_000
 # Characters of a message. A test may write into it what a student's code returned.
 _TEXT = 10_000
+# Outputs of one cell. Each is a box on a page, however little is in it.
+_OUTPUTS = 200
 # A busy machine gives an honest process a quarter of its time and more.
 _WALL = 0.25
 
@@ -100,11 +105,21 @@ def run(
         report: Called with each cell as soon as it has ended.
     """
     sys.setrecursionlimit(_RECURSION)
+    _enlarge_stack()
     gc.set_threshold(_GARBAGE)
     notebook = _Run(prepared, connection, limits, report)
     hooks = _hooks(clock, notebook.inside), seeds.passing_on(notebook.seed)
     with _as_main(prepared), hooks[0], hooks[1]:
         notebook.all(steps_for(prepared.plan, rebuilt))
+
+
+def _enlarge_stack() -> None:
+    """Let the stack of this thread grow, where it is the main one, as far as recursion may go."""
+    with contextlib.suppress(OSError, ValueError):
+        now, most = resource.getrlimit(resource.RLIMIT_STACK)
+        if now != resource.RLIM_INFINITY and now < _STACK:
+            wanted = _STACK if most == resource.RLIM_INFINITY else min(_STACK, most)
+            resource.setrlimit(resource.RLIMIT_STACK, (wanted, most))
 
 
 class _NoShell:
@@ -153,9 +168,11 @@ class _Run:
 
     def _beside(self, source: str) -> list[dict[str, Any]]:
         """Run a cell beside the student's code; its outputs."""
-        self._begin()
+        seconds = self._begin()
         try:
-            answer = self._peer.request("run", source)
+            # The code may ask for an object that a test handed out, which works in this process.
+            with _alarm(seconds):
+                answer = self._peer.request("run", source)
         except BaseException as error:  # The other side may answer by any, such as SystemExit.
             return [_error(error)]
         return self._outputs_of(answer)
@@ -223,11 +240,12 @@ class _Run:
         of canaries too, unless it knows them; so their texts are new each time.
         """
         started, nonce = time.monotonic(), secrets.token_hex(8)
-        self._begin()
+        seconds = self._begin()
         try:
-            before = [self._says(source) == says for source, says in _canaries(nonce)]
-            message, outputs = self._says(trusted.source), self._outputs
-            after = [self._says(source) == says for source, says in _canaries(nonce[::-1])]
+            with _alarm(seconds):
+                before = [self._says(source) == says for source, says in _canaries(nonce)]
+                message, outputs = self._says(trusted.source), self._outputs
+                after = [self._says(source) == says for source, says in _canaries(nonce[::-1])]
             if not all(before + after):
                 message = "the notebook changes what its tests say; a person must look at it"
         except BaseException as error:
@@ -449,7 +467,18 @@ def _outputs(text: str) -> list[dict[str, Any]]:
         outputs = json.loads(text)
     except (ValueError, RecursionError):
         return []
-    return [one for one in map(_output, outputs if type(outputs) is list else []) if one]
+    known = [one for one in map(_output, outputs if type(outputs) is list else []) if one]
+    rest = known[_OUTPUTS:]
+    # An error is the last output of its cell, and what the student needs most.
+    error = [one for one in rest[-1:] if one["output_type"] == "error"]
+    if more := len(rest) - len(error):
+        note = {
+            "output_type": "stream",
+            "name": "stderr",
+            "text": f"\n[{more} more outputs are left out]\n",
+        }
+        error.insert(0, note)
+    return known[:_OUTPUTS] + error
 
 
 def _output(output: Any) -> dict[str, Any] | None:

@@ -478,7 +478,7 @@ def _read_shape(reader: Reader) -> tuple[tuple[int, ...], int]:
 def _write_objects(writer: Writer, value: np.ndarray) -> None:
     writer.data += b"o"
     _write_shape(writer, value)
-    writer.each(value.ravel().tolist())
+    writer.each(map(_no_objects, value.ravel().tolist()))
 
 
 def _read_objects(reader: Reader) -> np.ndarray:
@@ -487,9 +487,27 @@ def _read_objects(reader: Reader) -> np.ndarray:
     array = np.empty(count, dtype=object)
     shaped = reader.add(array.reshape(shape))
     for index in range(count):
-        array[index] = reader.value()
+        array[index] = _no_objects(reader.value())
     reader.up()
     return shaped
+
+
+def _no_objects(part: Any) -> Any:
+    """Refuse an array of objects in another one, or in a tuple or slice in it.
+
+    NumPy computes with such arrays, and frees them, level by level without counting, until the
+    stack is used up; and from message to message, a chain of them could grow without end. Python
+    counts the levels of all else.
+    """
+    kind = type(part)
+    if issubclass(kind, np.ndarray) and part.dtype.hasobject:
+        raise CodecError("an array of objects in an array of objects does not cross")
+    if kind is tuple:
+        for one in part:
+            _no_objects(one)
+    elif kind is slice:
+        _no_objects((part.start, part.stop, part.step))
+    return part
 
 
 def _update_objects(reader: Reader, target: np.ndarray) -> None:
@@ -499,7 +517,7 @@ def _update_objects(reader: Reader, target: np.ndarray) -> None:
     reader.down(count)
     parts = np.empty(count, dtype=object)
     for index in range(count):
-        parts[index] = reader.value()
+        parts[index] = _no_objects(reader.value())
     reader.up()
     target[...] = parts.reshape(shape)
 

@@ -10,7 +10,7 @@ import builtins
 import copy
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -221,18 +221,60 @@ def _needed(parts: Sequence[_Part]) -> list[bool]:
     runs = [part.always for part in parts]
     while True:
         before = list(runs)
-        for later in range(len(parts)):
-            if not runs[later]:
-                continue
-            earlier = [part for part, run in zip(parts[:later], runs, strict=False) if run]
-            made = parts[later].names.makes.union(*(part.names.makes for part in earlier))
-            uses = _uses(parts[later].names, [part.names for part in earlier])
-            missing = uses - made
-            for index, part in enumerate(parts[:later]):
-                if not runs[index] and part.names.makes & missing:
-                    runs[index] = True
+        _run_what_is_used(parts, runs)
         if runs == before:
             return runs
+
+
+def _run_what_is_used(parts: Sequence[_Part], runs: list[bool]) -> None:
+    """Go through the parts once, and mark those that make what a later one lacks.
+
+    A student may hand in ten thousand cells, so no part looks at all of those before it.
+    """
+    made, makers = set[str](), dict[str, list[Names]]()  # By the parts before this one that run.
+    idle: list[int] = []  # Those that do not, and make something.
+    fine = set[str]()  # Names that lack nothing, whatever they use in turn.
+    for later, part in enumerate(parts):
+        if not runs[later]:
+            if part.names.makes:
+                idle.append(later)
+                fine.clear()
+            continue
+        joining = [part]
+        made |= part.names.makes
+        offered = {name for index in idle for name in parts[index].names.makes} - made
+        missing = _lacking(part.names.loads, makers, offered, fine) if offered else set[str]()
+        if missing:
+            used = [index for index in idle if parts[index].names.makes & missing]
+            idle = [index for index in idle if index not in used]
+            fine.clear()
+            for index in used:
+                runs[index] = True
+                made |= parts[index].names.makes
+                joining.append(parts[index])
+        for one in joining:
+            for name in one.names.binds:
+                makers.setdefault(name, []).append(one.names)
+
+
+def _lacking(
+    loads: Collection[str],
+    makers: Mapping[str, Sequence[Names]],
+    offered: Collection[str],
+    fine: set[str],
+) -> set[str]:
+    """Which offered names these names are, or use by the functions of earlier cells."""
+    seen, todo = set[str](), list(loads)
+    while todo:
+        name = todo.pop()
+        if name not in fine and name not in seen:
+            seen.add(name)
+            for one in makers.get(name, ()):
+                todo += one.loads
+    missing = seen.intersection(offered)
+    if not missing:
+        fine |= seen
+    return missing
 
 
 def _uses(names: Names, earlier: Sequence[Names]) -> set[str]:

@@ -1,6 +1,7 @@
 """Verdicts: what passes, what does not, and what nobody can talk a test into."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -413,6 +414,54 @@ def test_a_test_that_a_students_data_keep_busy_is_stopped() -> None:
     assert found["t"].message == "TimeIsUpError: took too long"
 
 
+BUSY = "class Counter:\n    def count(self, n):\n        for _ in range(n): pass"
+
+
+@pytest.mark.parametrize("course", [{}, {"trust": "in-process"}])
+def test_an_object_of_a_test_that_is_kept_keeps_nobody_busy_later(course: dict[str, str]) -> None:
+    last = [graded("assert g(0) == 2", "u", **course)] if course else []
+    assignment = Assignment(
+        given(BUSY), answer(STUB, "f"), graded("f(Counter())", "t"), answer("", "g"), *last
+    )
+    keep = {"f": "def f(counter):\n    global kept\n    kept = counter"}
+    use = f"kept.count({10**12})"
+    started = time.monotonic()
+    later = {"g": f"def g(x):\n    {use}" if course else use}
+    events = assignment.events({**keep, **later}, cell_seconds=0.3)
+    assert time.monotonic() - started < 10
+    assert results(events)["t"].score == 10
+    assert "took too long" in json.dumps(events[-1])
+
+
+def test_chains_of_objects_from_message_to_message_do_not_crash_the_checker() -> None:
+    assignment = Assignment(
+        given("class Box:\n    pass"),
+        answer(STUB, "f"),
+        graded("f(box := Box())\nassert box.left == box.right", "t"),
+        graded("assert f(1) is None", "u"),
+    )
+    chains = """
+def f(box):
+    if box == 1:
+        return
+    for name in ("left", "right"):
+        chain = [{new} for _ in range(10_000)]
+        setattr(box, name, chain)  # Known to both from now on, by number.
+        for outer, inner in zip(chain, chain[1:]):
+            outer[0] = {held}
+        setattr(box, name, chain[0])
+"""
+    for new, held in (
+        ("[1]", "inner"),
+        ("{0: 1}", "inner"),
+        ("np.array([1], dtype=object)", "[inner]"),
+    ):
+        answers = {"f": chains.replace("{new}", new).replace("{held}", held)}
+        found = results(assignment.events(answers))
+        assert found["t"].message.startswith("RecursionError"), found["t"].message
+        assert found["u"].score == 10
+
+
 def test_a_dead_process_costs_what_is_left(twice: Assignment) -> None:
     dying = "import os\ndef f(x):\n    return 4.0 if isinstance(x, float) else os._exit(0)"
     found = results(twice.events({"f": dying}))
@@ -429,6 +478,17 @@ def test_outputs_are_limited(twice: Assignment) -> None:
     loud = {"f": "for _ in range(100): print('x' * 99)\n" + RIGHT["f"]}
     events = twice.events(loud, extra="print('y' * 900)", notebook_output_bytes=1000)
     assert sum(len(o.get("text", "")) for e in events for o in e["outputs"]) < 1300
+
+
+def test_outputs_are_limited_in_number(twice: Assignment) -> None:
+    events = twice.events(RIGHT, extra="for n in range(1000): display(n)\nraise OSError('full')")
+    outputs = events[1]["outputs"]
+    assert len(outputs) == 202
+    assert outputs[199]["data"]["text/plain"] == "199"
+    assert "800 more outputs are left out" in outputs[200]["text"]
+    assert outputs[201]["ename"] == "OSError"
+    events = twice.events(RIGHT, extra="for n in range(200): display(n)")
+    assert len(events[1]["outputs"]) == 200
 
 
 def test_outputs_hold_nothing_that_a_page_would_run(twice: Assignment) -> None:

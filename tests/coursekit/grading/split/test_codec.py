@@ -336,6 +336,45 @@ def test_objects_in_an_array_cross_one_by_one():
     assert result.tolist() == value.tolist()
 
 
+def _in_an_array(value: Any) -> np.ndarray:
+    array = np.empty(1, dtype=object)
+    array[0] = value
+    return array
+
+
+def _objects(*parts: bytes) -> bytes:
+    """The bytes of an array of objects, whoever wrote them."""
+    return b"o" + struct.pack("<BQ", 1, len(parts)) + b"".join(parts)
+
+
+@pytest.mark.parametrize("wrap", [lambda a: a, lambda a: (1, (a,)), lambda a: slice(None, a)])
+def test_no_array_of_objects_holds_another_one(wrap):
+    # NumPy would compute with them level by level, until the stack is used up.
+    with pytest.raises(CodecError, match="array of objects in an array of objects"):
+        encode(_in_an_array(wrap(_in_an_array(1))))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _objects(_objects(b"N")),
+        _objects(b"(" + struct.pack("<I", 1) + _objects(b"N")),
+        _objects(b"@" + struct.pack("<I", 0)),  # Itself.
+    ],
+)
+def test_no_bytes_make_one_that_does(data):
+    with pytest.raises(CodecError, match="array of objects in an array of objects"):
+        decode(data)
+
+
+def test_an_array_of_objects_may_hold_what_honest_ones_hold():
+    ragged = decode(encode(_in_an_array([np.ones(2), [1, "a"]])))
+    assert np.array_equal(ragged[0][0], [1, 1])
+    rows = np.empty(2, dtype=object)
+    rows[:] = [np.ones(2), np.ones(3)]
+    assert [len(row) for row in decode(encode(rows))] == [2, 3]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool, torch.complex64])
 def test_tensors_stay_tensors(dtype):
     value = torch.tensor([[0, 1], [1, 1]], dtype=dtype)

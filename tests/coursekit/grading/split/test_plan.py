@@ -1,5 +1,7 @@
 """What runs where, told from the text of the cells alone."""
 
+import time
+
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -161,6 +163,24 @@ def test_a_visible_test_runs_beside_the_student_only_if_it_makes_what_they_use()
     # Who makes the name earlier does not need the test.
     release.cells[0].source = "test_x = 5\ndef f(x): ..."
     assert steps_for(plan, release)[1].source is None
+
+
+@pytest.mark.parametrize("source", ["1", "x{n} = x{before}", "def y(): return x{n} + y()"])
+def test_ten_thousand_cells_take_no_long_time(source):
+    plan, release = plan_of(
+        answer("x0 = 1", "a"),
+        graded("result = x0", "t"),
+        new_code_cell("with check.when_ready():\n    z = 1"),
+    )
+    # Nobody validates so many cells.
+    cells = [
+        NotebookNode(cell_type="code", id=f"n{n}", source=source.format(n=n, before=n - 1))
+        for n in range(10_000)
+    ]
+    started = time.monotonic()
+    steps = steps_for(plan, NotebookNode(cells=[*release.cells, *cells]))
+    assert time.monotonic() - started < 20
+    assert sum(step.source is not None for step in steps) == 10_001
 
 
 def test_hidden_lines_are_no_part_of_what_runs_beside_the_student():
