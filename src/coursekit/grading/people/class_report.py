@@ -75,11 +75,27 @@ class Ended:
 
 @dataclass(frozen=True)
 class CellReport:
-    """One graded cell: its statistics, and how many stubs are empty or wait for a person."""
+    """One graded cell: its statistics, and how many stubs are empty.
+
+    Args:
+        item: The statistics of the students who have points here.
+        unwritten: Those of them who wrote nothing.
+        waiting: Students besides them, whose answers wait for a person.
+    """
 
     item: Item
     unwritten: int
     waiting: int
+
+    @property
+    def students(self) -> int:
+        """All who have a score: with points here, or waiting for some."""
+        return self.item.count + self.waiting
+
+    @property
+    def earned(self) -> float | None:
+        """Share of the points that the class got; None while answers wait."""
+        return None if self.waiting else self.item.difficulty
 
     @property
     def wrong(self) -> int:
@@ -125,6 +141,8 @@ class Report:
     Args:
         assignment: Name of the assignment.
         maximum: Points that can be reached.
+        waiting: Points of the cells in which answers wait for a person. They are no part of
+            `scores` and `distribution`, in which nobody shall look weaker for that.
         counts: How many students ended in each way; together, all students.
         scores: The scores in a few numbers; None without a score.
         distribution: The scores in bins.
@@ -139,6 +157,7 @@ class Report:
 
     assignment: str
     maximum: float
+    waiting: float
     counts: dict[str, int]
     scores: Summary | None
     distribution: Histogram
@@ -149,6 +168,11 @@ class Report:
     students: tuple[Student, ...]
     strays: tuple[tuple[str, str], ...] = ()
     anonymous: bool = False
+
+    @property
+    def checked(self) -> float:
+        """Points that `scores` are of."""
+        return self.maximum - self.waiting
 
     @property
     def not_graded(self) -> list[Student]:
@@ -194,14 +218,19 @@ def class_report(
     timed = [
         (real_name(student), one.seconds) for student, one in results.items() if one.seconds > 0
     ]
-    total = [one.points for one in given if one.points is not None]
+    wait = {cell for one in given for cell in one.sheet.waiting}
+    held = sum(points[cell] for cell in wait & set(points))
+    if held >= marks.maximum:  # Then nothing is left to compare: these points must do.
+        wait, held = set(), 0.0
+    total = [_without(one, wait) for one in given]
     counts: Counter[str] = Counter(one.status for one in scores)
     return Report(
         template.assignment,
         marks.maximum,
+        held,
         {status: counts[status] for status in STATUSES},
         summary(total),
-        histogram(total, marks.maximum or 1),
+        histogram(total, marks.maximum - held or 1),
         tuple(_cells(template, names, points, given, results)),
         tuple(misconceptions(result.cells for result in graded)),
         tuple(sorted(timed, key=lambda pair: (-pair[1], pair[0]))[:SLOWEST]),
@@ -223,9 +252,9 @@ def _cells(
     roles = {name: template.cells[name]["metadata"]["nbgrader"] for name in names}
     questions = {name for name in names if roles[name].get("solution") or roles[name].get("task")}
     of_cell = [{mark.cell: mark for mark in one.sheet.marks} for one in given]
+    # Points of older work say nothing about an answer that waits for another look.
     table = [
-        [_or_nan(marks[name].score) if name in marks else nan for name in names]
-        for marks in of_cell
+        [_settled(marks[name]) if name in marks else nan for name in names] for marks in of_cell
     ]
     unwritten: Counter[str] = Counter()
     for one, marks in zip(given, of_cell, strict=True):
@@ -235,7 +264,7 @@ def _cells(
             name
             for name in names
             if name in marks
-            and marks[name].score == 0
+            and _settled(marks[name]) == 0
             and marks[name].manual is None
             # A question that nobody answered gets a 0, and no check says a word about it.
             and (is_unwritten(said.get(name, "")) or name in questions)
@@ -305,5 +334,12 @@ def _first(reasons: Sequence[str]) -> tuple[str, ...]:
     return (*shown, f"and {more} more") if more > 0 else tuple(shown)
 
 
-def _or_nan(score: float | None) -> float:
-    return nan if score is None else score
+def _settled(mark: Mark) -> float:
+    """The points of a cell; `nan` while it waits for a person."""
+    return nan if mark.score is None or mark.waiting else mark.score
+
+
+def _without(score: Score, cells: set[str]) -> float:
+    """A score less what these cells gave."""
+    given = (mark.score or 0.0 for mark in score.sheet.marks if mark.cell in cells)
+    return max(0.0, (score.points or 0.0) - sum(given))

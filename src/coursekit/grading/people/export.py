@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from coursekit.errors import CourseError
-from coursekit.grading.people.roster import CanvasRoster, MoodleRoster, Roster, Row
+from coursekit.grading.people.roster import CanvasRoster, Doubt, MoodleRoster, Roster, Row
 from coursekit.grading.people.spreadsheet import number, to_csv
 from coursekit.grading.records.marks import Marks
 from coursekit.grading.records.scores import Ending, Score, score_of, sheets_of
@@ -251,17 +251,19 @@ def _fill(
         _check_maximum(roster, where, list_, done)
         reached = set()
         for one in list_:
-            row = placed.get(one.sheet.student)
+            row = placed.get(one.sheet.student) or Doubt("in no line of the file", frozenset())
             if isinstance(row, Row):
                 reached.add(row.number)
                 points = _give(one, finished, done, assignment if len(scores) > 1 else "")
                 if points is not None:
                     roster.put(row, where, number(points))
-            elif one.points is not None:
-                done.unmatched.append((one.sheet.name, row or "in no line of the file"))
-            elif one.status != "absent":
-                where_not = row or "in no line of the file"
-                done.empty.append((one.sheet.name, f"{one.why}; {where_not}"))
+                continue
+            # Whose line it is, a person decides; that nobody knows it, is said of no such line.
+            reached |= row.rows
+            if one.points is not None:
+                done.unmatched.append((one.sheet.name, row.reason))
+            elif row.rows or one.status != "absent":
+                done.empty.append((one.sheet.name, f"{one.why}; {row.reason}"))
         for row in roster.rows:
             if row.number not in reached and not row.is_test:
                 done.empty.append((row.name, "in the file, but not in the grade book"))

@@ -47,6 +47,11 @@ PAGES_PER_PROCESS = 100
 # Markdown of a million stars takes a minute.
 CHARACTERS_PER_CELL, CHARACTERS_PER_PAGE = 20_000, 100_000
 
+# The tag of `coursekit.setup_cell`, which imports a library that takes half a second.
+_SETUP = "setup"
+_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+_FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+
 Notebook = Mapping[str, Any]
 
 
@@ -89,6 +94,27 @@ class Template:
         return {name: cell for cell in self.release["cells"] if (name := _grade_id(cell))}
 
     @functools.cached_property
+    def titles(self) -> dict[str, str]:
+        """The heading above each of these cells, by name; empty where there is none."""
+        found, title = {}, ""
+        for cell in self.release["cells"]:
+            if cell.get("cell_type") == "markdown":
+                text = _FENCED.sub("", text_of(cell.get("source")))
+                *_, title = [title, *_HEADING.findall(text)]
+            if name := _grade_id(cell):
+                found[name] = title.replace("`", "").replace("*", "").strip()
+        return found
+
+    @functools.cached_property
+    def setup(self) -> frozenset[str]:
+        """Sources of cells that install the course, and teach nobody anything."""
+        return frozenset(
+            text_of(cell.get("source"))
+            for cell in self.release["cells"]
+            if _SETUP in ((cell.get("metadata") or {}).get("tags") or ())
+        )
+
+    @functools.cached_property
     def given(self) -> frozenset[str]:
         """Sources of the other cells of the release."""
         return frozenset(
@@ -121,6 +147,7 @@ class _Cell:
     name: str
     body: Markup
     is_code: bool
+    title: str = ""
     score: str = ""
     points: str = ""
     state: str = ""  # passed, partial, failed or waiting
@@ -263,6 +290,8 @@ def _cells(template: Template, notebook: Notebook, sheet: Sheet) -> Iterator[_Ce
         is_code = cell.get("cell_type") == "code"
         released = template.cells.get(name)
         if not name:
+            if source in template.setup:
+                continue
             kind = "given" if source in template.given else "own"
             shown = tuple(outputs(cell, "a cell", pictures)) if is_code else ()
             if kind == "own":
@@ -292,6 +321,7 @@ def _cells(template: Template, notebook: Notebook, sheet: Sheet) -> Iterator[_Ce
             name,
             _body(source, is_code),
             is_code,
+            title=template.titles[name],
             score="" if mark is None or mark.score is None else _number(mark.score),
             points=_number(mark.points) if mark else "",
             state=_state(mark.score, mark.points, mark.waiting) if mark else "",

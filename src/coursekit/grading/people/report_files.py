@@ -27,7 +27,7 @@ _COLUMNS = (
 )
 WORDS = {
     "graded": "graded",
-    "waiting": "graded, some answers wait for a person",
+    "waiting": "graded but for the written answers",
     "failed": "failed",
     "person": "needs a person",
     "ungraded": "handed in, but not graded",
@@ -107,7 +107,10 @@ def write_report(report: Report, folder: Path) -> Path:
 def report_page(report: Report) -> str:
     """The page: one file, no script, nothing from elsewhere."""
     names = [cell.item.name for cell in report.cells]
-    share = {name: _percent(report.cells[i].item.difficulty) for i, name in enumerate(names)}
+    share = {
+        cell.item.name: f"{cell.waiting} answers wait" if cell.waiting else _percent(cell.earned)
+        for cell in report.cells
+    }
     counts = dict(zip(_bins(report), report.distribution.counts, strict=True))
     return (
         load_page("class_report.html.j2")
@@ -117,6 +120,7 @@ def report_page(report: Report) -> str:
             lines=LINES,
             total=sum(report.counts.values()),
             graded=sum(one.score is not None for one in report.students),
+            waiting=any(cell.waiting for cell in report.cells),
             most=max((one.students for one in report.misconceptions), default=1),
             number=_number,
             percent=_percent,
@@ -181,7 +185,7 @@ def scores_figure(report: Report) -> "Figure":
 
 
 def cells_figure(report: Report) -> "Figure":
-    """Of each cell: who has all points, some, none, and who wrote nothing."""
+    """Of each cell: who has all points, some, none, who wrote nothing, and who waits."""
     from largemodels.plots import PALETTE
 
     fig, axes = _axes(1.1 + 0.36 * len(report.cells))
@@ -191,13 +195,14 @@ def cells_figure(report: Report) -> "Figure":
         "some": ("olive", [cell.item.partial for cell in report.cells]),
         "none": ("vermillion", [cell.wrong for cell in report.cells]),
         "not written": ("gray", [cell.unwritten for cell in report.cells]),
+        "waiting": ("purple", [cell.waiting for cell in report.cells]),
     }
     left = [0.0] * len(names)
     for label, (color, counts) in kinds.items():
         if not any(counts):
             continue
         shares = [
-            100 * count / max(1, cell.item.count)
+            100 * count / max(1, cell.students)
             for count, cell in zip(counts, report.cells, strict=True)
         ]
         axes.barh(names, shares, 0.72, left, color=PALETTE[color].light, label=label)
@@ -206,7 +211,7 @@ def cells_figure(report: Report) -> "Figure":
     axes.set_xlim(0, 100)
     axes.grid(False, axis="y")
     axes.set_xlabel("students (%)")
-    fig.legend(loc="outside upper center", ncols=4, fontsize="small", frameon=False)
+    fig.legend(loc="outside upper center", ncols=5, fontsize="small", frameon=False)
     return fig
 
 
@@ -241,22 +246,27 @@ def print_summary(report: Report, console: "Console") -> None:
     ways = ", ".join(f"{count} {WORDS[way]}" for way, count in report.counts.items() if count)
     console.print(f"{sum(report.counts.values())} students: {ways or 'nobody'}")
     if scores := report.scores:
+        checked = "checked points" if report.waiting else "points"
         console.print(
-            f"{_number(scores.mean)} of {_number(report.maximum)} points on average, "
+            f"{_number(scores.mean)} of {_number(report.checked)} {checked} on average, "
             f"half of the class has {_number(scores.median)} or less"
+            + (f"; {_number(report.waiting)} points wait for a person" if report.waiting else "")
         )
-        table = Table("cell", "points earned", "discrimination", "all", "some", "none", "empty")
+        titles = ["cell", "points earned", "discrimination", "all", "some", "none", "empty"]
+        waiting = any(cell.waiting for cell in report.cells)
+        table = Table(*titles, *(["waiting"] if waiting else []))
         for column in table.columns[1:]:
             column.justify = "right"
         for cell in report.cells:
             table.add_row(
                 for_terminal(cell.item.name),
-                _percent(cell.item.difficulty),
+                _percent(cell.earned),
                 _number(cell.item.discrimination) or "–",
                 str(cell.item.full),
                 str(cell.item.partial),
                 str(cell.wrong),
                 str(cell.unwritten),
+                *([str(cell.waiting)] if waiting else []),
             )
         console.print(table)
     for one in report.misconceptions[:5]:

@@ -18,7 +18,7 @@ from coursekit.errors import CourseError
 from coursekit.grading.intake.student_names import real_name
 from coursekit.grading.records.marks import Sheet
 
-__all__ = ["CanvasRoster", "MoodleRoster", "Roster", "Row", "read_roster"]
+__all__ = ["CanvasRoster", "Doubt", "MoodleRoster", "Roster", "Row", "read_roster"]
 
 
 @dataclass
@@ -38,6 +38,19 @@ class Row:
     account: str
     logins: tuple[str, ...]
     is_test: bool = False
+
+
+@dataclass
+class Doubt:
+    """A student without a line, though lines would fit.
+
+    Args:
+        reason: What a person must decide.
+        rows: The places of these lines.
+    """
+
+    reason: str
+    rows: frozenset[int]
 
 
 def read_roster(path: Path) -> str:
@@ -116,13 +129,13 @@ class Roster:
         """Write a score."""
         self._table[row.number][column] = score
 
-    def match(self, sheets: Sequence[Sheet]) -> dict[str, Row | str]:
-        """Find the line of each student; a sentence in its place says why there is none.
+    def match(self, sheets: Sequence[Sheet]) -> dict[str, Row | Doubt]:
+        """Find the line of each student; a doubt in its place says why there is none.
 
         A student is known by the number of the platform, else by an id, else by the name. Two
         students in one line, or two lines for one student, are no match: a person must decide.
         """
-        found: dict[str, Row | str] = {}
+        found: dict[str, Row | Doubt] = {}
         taken: dict[int, list[str]] = defaultdict(list)
         indices = [
             _index((row, [row.account]) for row in self.rows),
@@ -149,12 +162,14 @@ class Roster:
                     taken[row.number].append(sheet.student)
                     break
                 if rows:
-                    found[sheet.student] = f"{len(rows)} lines of the file fit"
+                    reason = f"{len(rows)} lines of the file fit"
+                    found[sheet.student] = Doubt(reason, frozenset(rows))
                     break
-        for students in taken.values():
+        for number, students in taken.items():
             for student in students if len(students) > 1 else ():
                 others = ", ".join(real_name(one) for one in students if one != student)
-                found[student] = f"fits the same line of the file as {others}"
+                reason = f"fits the same line of the file as {others}"
+                found[student] = Doubt(reason, frozenset({number}))
         return found
 
     def _wrong(self, reason: str) -> CourseError:

@@ -17,9 +17,14 @@ from scipy import stats
 import coursekit.grading.people.class_report as class_report_module
 from coursekit.grading.people.answers import digest_of_answers
 from coursekit.grading.people.causes import Sayings
-from coursekit.grading.people.class_report import Ended, class_report
+from coursekit.grading.people.class_report import Ended, Report, class_report
 from coursekit.grading.people.feedback import Template
-from coursekit.grading.people.report_files import print_summary, report_page, write_report
+from coursekit.grading.people.report_files import (
+    cells_figure,
+    print_summary,
+    report_page,
+    write_report,
+)
 from coursekit.grading.records.marks import Mark, Marks, Sheet
 from coursekit.grading.results import CellResult, Result
 
@@ -67,7 +72,7 @@ def test_the_numbers_add_up(spring, report) -> None:
     assert sum(cell.item.points for cell in report.cells) == report.maximum == 110
     for cell in report.cells:
         assert cell.item.full + cell.item.partial + cell.wrong + cell.unwritten == cell.item.count
-        assert cell.item.count + cell.waiting == 60
+        assert cell.item.count + cell.waiting == cell.students == 60
         assert min(cell.item.full, cell.item.partial, cell.wrong, cell.unwritten) >= 0
 
 
@@ -144,6 +149,94 @@ def _says(spring, name: str) -> str:
 def test_the_slowest_are_the_slowest(spring, report) -> None:
     slow = sorted(spring.results.items(), key=lambda pair: (-pair[1].seconds, pair[0]))[:5]
     assert report.slowest == tuple((student, result.seconds) for student, result in slow)
+
+
+# Answers that wait for a person.
+
+
+def written(template: Template, *given: Mark) -> Report:
+    """Students with 10 of 10 points of a check each, and these marks of a question."""
+    check = Mark("backprop", "test_relu", 10.0, 10.0)
+    cells = (("backprop", "test_relu", 10.0), ("backprop", "zero_weights", 10.0))
+    sheets = tuple(
+        Sheet(f"student{n:02}", submitted=True, marks=(check, one)) for n, one in enumerate(given)
+    )
+    return class_report(template, [], Marks("01_backprop", 20.0, cells, sheets))
+
+
+def question(score: float | None, *, waiting: bool = False) -> Mark:
+    return Mark("backprop", "zero_weights", 10.0, 0.0 if score == 0 else None, score, 0.0, waiting)
+
+
+EMPTY, WAITING = Mark("backprop", "zero_weights", 10.0, 0.0), question(None, waiting=True)
+
+
+def bars(report: Report) -> dict[str, list[float]]:
+    """Width of each part of the bars of the cells."""
+    [axes] = cells_figure(report).axes
+    return {one.get_label(): [round(bar.get_width(), 6) for bar in one] for one in axes.containers}
+
+
+def test_answers_that_wait_have_a_part_of_the_bar(spring) -> None:
+    report = written(spring.template, *[EMPTY] * 17, *[WAITING] * 8)
+    assert (report.cells[1].unwritten, report.cells[1].waiting) == (17, 8)
+    assert bars(report) == {
+        "all points": [100, 0],
+        "not written": [0, 68],
+        "waiting": [0, 32],
+    }
+
+
+def test_points_of_older_work_are_no_points_of_an_answer_that_waits(spring) -> None:
+    report = written(spring.template, question(8.0), question(6.0, waiting=True))
+    cell = report.cells[1]
+    assert (cell.item.count, cell.item.mean, cell.waiting, cell.students) == (1, 8.0, 1, 2)
+    assert cell.earned is None
+    assert [one.score for one in report.students] == [18.0, 16.0]
+
+
+def test_the_average_is_of_what_is_checked_for_everybody(spring) -> None:
+    """Who is graded by hand already must not stand above others who wait."""
+    report = written(spring.template, question(8.0), WAITING, EMPTY)
+    assert (report.maximum, report.waiting, report.checked) == (20.0, 10.0, 10.0)
+    assert (report.scores.mean, report.scores.highest) == (10.0, 10.0)
+    assert report.distribution.edges[-1] == 10.0
+    page = " ".join(report_page(report).split())
+    assert "without the 10 points for which answers wait for a person" in page
+    assert "Mean 10 of 10 checked points" in page
+    done = written(spring.template, question(8.0), question(2.0))
+    assert (done.waiting, done.scores.mean, done.scores.highest) == (0.0, 15.0, 18.0)
+    assert "Mean 15 of 20 points" in " ".join(report_page(done).split())
+
+
+def test_where_everything_waits_for_somebody_the_scores_are_what_they_are(spring) -> None:
+    cells = (("backprop", "zero_weights", 10.0),)
+    marks = (question(8.0, waiting=True),)
+    sheets = (Sheet("a", submitted=True, marks=marks),)
+    report = class_report(spring.template, [], Marks("01_backprop", 10.0, cells, sheets))
+    assert (report.waiting, report.scores.mean) == (0.0, 8.0)
+
+
+def test_a_row_with_answers_that_wait_adds_up_in_both_tables(spring) -> None:
+    report = written(spring.template, *[EMPTY] * 17, *[WAITING] * 8)
+    console = Console(file=io.StringIO(), width=120)
+    print_summary(report, console)
+    said = console.file.getvalue()
+    assert "10 of 10 checked points on average" in said
+    assert "10 points wait for a person" in said
+    [line] = [line for line in said.splitlines() if "zero_weights" in line]
+    assert line.replace("│", " ").split() == ["zero_weights", "–", "–", "0", "0", "0", "17", "8"]
+    [row] = re.findall(r"<tr><td>zero_weights</td>(.*)</tr>", report_page(report))
+    assert re.findall(r">([^<]+)<", row) == ["10", "–", "–", "0", "0", "0", "17", "8"]
+
+
+def test_nothing_is_said_of_waiting_where_nobody_waits(spring) -> None:
+    report = written(spring.template, EMPTY, question(8.0))
+    console = Console(file=io.StringIO(), width=120)
+    print_summary(report, console)
+    assert "wait" not in console.file.getvalue()
+    assert "Waiting" not in report_page(report)
+    assert "waiting" not in bars(report)
 
 
 # What to look at.

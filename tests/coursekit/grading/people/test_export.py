@@ -267,6 +267,32 @@ def test_the_number_of_the_platform_decides_before_the_name() -> None:
     assert "33" not in lost.text
 
 
+def test_a_line_that_would_fit_is_not_called_unknown() -> None:
+    """Two of one name: it is in the grade book, but nobody can tell which of them it is."""
+    twins = CANVAS.replace('Roe, ""Rick""', "Doe, Jane")
+    everybody = {row.name for row in CanvasRoster(twins, "twins").rows if not row.is_test}
+    assert "Doe, Jane" in everybody
+    for one, why in (
+        (sheet("doejane", submitted=True), "needs a person: killed 3 graders; "),
+        (sheet("doejane"), "handed in nothing; "),
+    ):
+        endings = {"03_cnn": {"doejane": ("person", "killed 3 graders")}} if one.submitted else {}
+        done = export("canvas", [marks(one)], endings, roster=twins, column="CNN (9003)")
+        assert done.empty == [
+            ("doejane", f"{why}2 lines of the file fit"),
+            *(
+                (name, "in the file, but not in the grade book")
+                for name in sorted(everybody - {"Doe, Jane"})
+            ),
+        ]
+
+
+def test_a_line_that_two_fit_is_not_called_unknown() -> None:
+    both = [marks(sheet("jdoe", 11.0), sheet("doejane", 22.0))]
+    done = export("canvas", both, roster=CANVAS, column="CNN (9003)")
+    assert "Doe, Jane" not in dict(done.empty)
+
+
 def test_two_students_never_share_a_line() -> None:
     done = export(
         "canvas",

@@ -340,6 +340,47 @@ def test_a_page_reads_well_everywhere(spring, written, look, width, scheme) -> N
     assert seen.problems == {}
 
 
+def test_the_overview_calls_tasks_by_their_headings(written) -> None:
+    page = next(path for path in written.written if "student00" in path.parts).read_text()
+    assert "Generated from" not in page
+    overview = page.partition("</header>")[0]
+    rows = re.findall(r'<a href="#(\w+)">(.*?)</a> <small class="muted">(.*?)</small>', overview)
+    assert ("test_softmax", "Task 5 · From logits to probabilities", "test_softmax") in rows
+    assert ("zero_weights", "Task 9 · One question", "zero_weights") in rows
+    assert len(rows) == 9
+
+
+def test_a_cell_without_a_heading_is_called_by_its_name() -> None:
+    assert '<a href="#test_relu">test_relu</a><' in small("pass").replace("\n", "")
+
+
+def test_a_heading_is_the_last_one_above_and_no_line_of_a_program() -> None:
+    check = {"solution": False, "locked": True, "grade": True, "points": 1}
+    release = {
+        "cells": [
+            {"cell_type": "markdown", "source": "# Title\n\n## Task 1 · The `relu` *layer* ##\n"},
+            {"cell_type": "markdown", "source": "```python\n# no heading\n```\n#none\n"},
+            {"cell_type": "code", "source": "# A comment."},
+            cell_of("code", "first", "pass", **check),
+            cell_of("code", "second", "pass", **check),
+        ]
+    }
+    titles = Template("01_tiny", "tiny", release).titles
+    assert titles == dict.fromkeys(("first", "second"), "Task 1 · The relu layer")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_overview_is_as_wide_for_everybody(browser, written, width) -> None:
+    widths = set()
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    for path in written.written[::12]:
+        page.goto(path.as_uri())
+        boxes = (page.locator(f".overview {one} >> nth=0").bounding_box() for one in ("th", "tr"))
+        widths.add(tuple(box["width"] for box in boxes))
+    page.close()
+    assert len(widths) == 1
+
+
 def test_the_check_is_shown_as_it_was_released() -> None:
     text = words(small("def relu(x): return x"))
     assert "assert relu(1) == 1" in text

@@ -33,9 +33,10 @@ def test_feedback_says_who_has_no_page(folder: Path) -> None:
 def test_report_writes_a_page_and_prints_a_summary_that_adds_up(folder: Path) -> None:
     done = run(folder, "report")
     assert done.returncode == 0, done.stderr
-    assert "64 students: 49 graded, 11 graded, some answers wait for a person, 3 failed, 1" in (
-        " ".join(done.stdout.split())
-    )
+    said = " ".join(done.stdout.split())
+    assert "64 students: 49 graded, 11 graded but for the written answers, 3 failed, 1" in said
+    assert "of 100 checked points on average" in said
+    assert "10 points wait for a person" in said
     assert (folder / "grading/01_backprop/report/index.html").is_file()
     assert run(folder, "report", "01_backprop", "--anonymous").returncode == 0
     page = folder / "grading/01_backprop/report-anonymous/index.html"
