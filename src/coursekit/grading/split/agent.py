@@ -29,6 +29,9 @@ __all__ = ["CellTimeoutError", "prepare", "serve"]
 class CellTimeoutError(BaseException):
     """A cell took too long. No `Exception`: most code lets it pass."""
 
+    # A traceback names the module of all others, and where this one stands says nothing.
+    __module__ = "builtins"
+
 
 _TEXT = 10_000
 # Objects between two collections. Few would be needed in a life of a tenth of a second.
@@ -104,7 +107,7 @@ class _Agent:
         outputs = self._outputs.end()
         errors = (result.error_before_exec, result.error_in_exec) if result is not None else ()
         # Not by its truth: an exception may say that it is false.
-        says = [f"{type(error).__name__}: {error}" for error in errors if error is not None]
+        says = [_in_short(error) for error in errors if error is not None]
         return "".join(says)[:_TEXT], json.dumps(outputs)
 
     def names(self, names: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
@@ -117,6 +120,20 @@ class _Agent:
         return inside.call(self._shell.user_ns, function, name, arguments, self.peer.limits)
 
 
+def _in_short(error: BaseException) -> str:
+    """An error in one line, without the name that IPython gives to a cell."""
+    text = f"{error.msg} (line {error.lineno})" if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {text}"
+
+
+def _too_slow(peer: StudentPeer) -> str:
+    """Say what did not end in time."""
+    what = f"`{peer.doing}`" if peer.doing else "this cell"
+    seconds = max(1, round(peer.seconds))
+    time = f"{seconds} second{'s' if seconds > 1 else ''}"
+    return f"{what} did not come back within {time}: is there a loop without an end?"
+
+
 @contextlib.contextmanager
 def _alarm(peer: StudentPeer) -> Iterator[None]:
     """Interrupt the student's code, and nothing else, when its time is up."""
@@ -126,7 +143,7 @@ def _alarm(peer: StudentPeer) -> Iterator[None]:
 
     def ring(number: int, frame: FrameType | None) -> None:
         if peer.running:
-            raise CellTimeoutError(f"took over {peer.seconds:g} seconds")
+            raise CellTimeoutError(_too_slow(peer))
 
     before = signal.signal(signal.SIGALRM, ring)
     try:

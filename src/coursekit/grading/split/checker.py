@@ -45,6 +45,8 @@ _STACK = 64 * 2**20
 _GARBAGE = 100_000
 # Characters of a message. A test may write into it what a student's code returned.
 _TEXT = 10_000
+# Characters of the error of another cell.
+_REASON = 300
 # Outputs of one cell. Each is a box on a page, however little is in it.
 _OUTPUTS = 200
 # A busy machine gives an honest process a quarter of its time and more.
@@ -149,6 +151,7 @@ class _Run:
         self._peer.given = frozenset().union(*(c.names.binds for c in cells if c.kind == "given"))
         self._ends = time.monotonic() + limits.notebook_seconds
         self._room = 4 * limits.notebook_output_bytes  # Characters, as JSON.
+        self._failed: dict[str, str] = {}  # What the errors of cells say, by their ids.
         self._done = {trusted.cell.key for trusted in prepared.plan.first}
 
     def all(self, steps: Sequence[Step]) -> None:
@@ -157,7 +160,7 @@ class _Run:
             outputs: list[dict[str, Any]] = []
             graded = None
             if step.source is not None:
-                outputs = self._beside(step.source)
+                outputs = self._beside(step.key, step.source)
             trusted = self._plan.trusted.get(step.key)
             if trusted is not None and trusted.cell.kind == "test":
                 test = self._test_inside if trusted.cell.in_process else self._test
@@ -166,7 +169,7 @@ class _Run:
                 self._given(trusted)
             self._report(event(step.key, outputs, graded))
 
-    def _beside(self, source: str) -> list[dict[str, Any]]:
+    def _beside(self, key: str, source: str) -> list[dict[str, Any]]:
         """Run a cell beside the student's code; its outputs."""
         seconds = self._begin()
         try:
@@ -174,7 +177,11 @@ class _Run:
             with _alarm(seconds):
                 answer = self._peer.request("run", source)
         except BaseException as error:  # The other side may answer by any, such as SystemExit.
+            self._failed[key] = _message(error)
             return [_error(error)]
+        match answer:
+            case (str(says), _) if says:
+                self._failed[key] = _plain(" ".join(says[:_TEXT].split())[:_REASON])
         return self._outputs_of(answer)
 
     def _outputs_of(self, answer: Any) -> list[dict[str, Any]]:
@@ -227,11 +234,22 @@ class _Run:
                 self._take_names(trusted)
                 value = self._codes[trusted.cell.key].run(self._names)
         except BaseException as raised:
-            error = raised
+            error = self._why_missing(trusted, raised) or raised
         outputs, took = _stream(printed.getvalue()), time.monotonic() - started
         if error is None:
             return outputs, _result(trusted, _partial(value, trusted.cell.points), "", took)
         return [*outputs, _error(error)], _result(trusted, 0.0, _message(error), took)
+
+    def _why_missing(self, trusted: Trusted, error: BaseException) -> NameError | None:
+        """Say why a name does not exist that a cell of answers makes, where that cell failed."""
+        name = _missing_name(error)
+        for key, cell in self._plan.cells.items():
+            if key == trusted.cell.key:
+                break
+            if cell.kind == "answer" and key in self._failed and name in cell.names.binds:
+                why = self._failed[key]
+                return NameError(f"the cell `{cell.grade_id}` did not run to its end: {why}")
+        return None
 
     def _test_inside(self, trusted: Trusted) -> tuple[list[dict[str, Any]], CellResult]:
         """Run a test beside the student's code, between canaries that tell whether to believe it.
@@ -424,6 +442,16 @@ class _Printed(io.StringIO):
 def _printing_to(printed: io.StringIO) -> Iterator[None]:
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         yield
+
+
+def _missing_name(error: BaseException | None) -> str:
+    """The name that a line of the checker lacks, where this is the cause of an error."""
+    while error is not None:
+        # An error that came from the other process has no name.
+        if type(error) is NameError and error.name:
+            return error.name
+        error = error.__context__
+    return ""
 
 
 def _message(error: BaseException) -> str:

@@ -1,14 +1,16 @@
 """Exceptions that cross between two processes: as built-in classes with plain arguments."""
 
 import builtins
+import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 from coursekit.grading.split.sharing import CodecError
 
-__all__ = ["build", "describe"]
+__all__ = ["build", "describe", "without_folders"]
 
 _TEXT = 10_000
 _NAME = 200
@@ -99,4 +101,19 @@ def _place(error: BaseException) -> tuple[str, str]:
         return "", ""
     where = frames[-1][0].f_code.co_qualname.rpartition("<locals>.")[2]
     summary = traceback.StackSummary.extract(iter(frames[-10:]), lookup_lines=True)
+    without_folders(summary)
     return where, "".join(summary.format())[-_TEXT:]
+
+
+def without_folders(frames: Iterable[traceback.FrameSummary]) -> None:
+    """Name the files of libraries as Python finds them: where they lie here tells nobody anything.
+
+    Args:
+        frames: What a traceback shows. It has read its lines already.
+    """
+    folders = sorted({f"{one}/" for one in sys.path if type(one) is str and one}, key=len)
+    for frame in frames:
+        for folder in reversed(folders):
+            if frame.filename.startswith(folder):
+                frame.filename = frame.filename[len(folder) :]
+                break

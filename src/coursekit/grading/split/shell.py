@@ -12,6 +12,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
+from coursekit.grading.split.failure import without_folders
+
 __all__ = ["Outputs", "Shell", "Stream", "make_shell"]
 
 
@@ -174,6 +176,7 @@ class Shell(InteractiveShell):
             for entry in traceback.extract_tb(trace)
             if "/IPython/" not in entry.filename and "coursekit/grading" not in entry.filename
         ]
+        without_folders(frames)
         lines = [
             "Traceback (most recent call last):\n",
             *traceback.format_list(frames[-20:]),

@@ -42,6 +42,13 @@ def _find(module: str, name: str) -> Any:
     return found
 
 
+def _called(operation: str, target: Any, *rest: Any) -> str:
+    """The name of the function that a request calls; nothing where it calls none."""
+    if operation == "method":
+        return f"{type(target).__name__}.{rest[0]}"
+    return name_of(target) or type(target).__name__ if operation == "call" else ""
+
+
 class StudentPeer(Peer):
     """The lenient end.
 
@@ -61,6 +68,7 @@ class StudentPeer(Peer):
         # Whether the student's code has the word, and may be interrupted.
         self.running = False
         self.seconds = 0.0
+        self.doing = ""  # The function that the outermost request calls, if it calls one.
         self._owner = (os.getpid(), threading.get_ident())
 
     def serve(self) -> None:
@@ -113,12 +121,19 @@ class StudentPeer(Peer):
         running, self.running = self.running, True
         try:
             if operation in self._commands:
+                self._begin("")
                 return self._commands[operation](*arguments)
-            return self._use(operation, self.find(arguments[0]), *arguments[1:])
+            target = self.find(arguments[0])
+            self._begin(_called(operation, target, *arguments[1:2]))
+            return self._use(operation, target, *arguments[1:])
         finally:
             self.running = running
             if os.getpid() != self._owner[0]:
                 os._exit(0)  # A copy of this process came back; the connection is not its own.
+
+    def _begin(self, doing: str) -> None:
+        if self.depth == 1:
+            self.doing = doing
 
     def _use(self, operation: str, target: Any, *rest: Any) -> Any:
         match operation:

@@ -377,11 +377,55 @@ def test_a_cell_that_never_ends_costs_its_own_points_alone() -> None:
     endless = {"f": "def f(x):\n    while True: pass", "g": "def g(): return 1"}
     events = assignment.events(endless, cell_seconds=0.5)
     assert {name: cell.score for name, cell in results(events).items()} == {"t": 0, "u": 10}
-    assert "CellTimeoutError: took over" in results(events)["t"].message
+    assert results(events)["t"].message == (
+        "CellTimeoutError: `f` did not come back within 1 second: is there a loop without an end?"
+    )
     events = assignment.events(
         {**RIGHT, "g": "def g(): return 1\nwhile True: pass"}, cell_seconds=0.5
     )
     assert {name: cell.score for name, cell in results(events).items()} == {"t": 10, "u": 10}
+
+
+def test_what_takes_too_long_is_named_and_nothing_of_the_engine() -> None:
+    assignment = Assignment(
+        answer("class Net: pass", "n"), graded("net = Net()\nnet.fit(3)", "t"), answer("", "g")
+    )
+    endless = {
+        "n": "class Net:\n    def fit(self, x):\n        while True: pass",
+        "g": "while True: pass",
+    }
+    events = assignment.events(endless, cell_seconds=1.6)
+    assert "`Net.fit` did not come back within 2 seconds" in results(events)["t"].message
+    told = json.dumps(events[-1]["outputs"])
+    assert "CellTimeoutError: this cell did not come back within 2 seconds" in told
+    assert "coursekit" not in told
+
+
+def test_a_traceback_names_no_folder_of_this_machine(twice: Assignment) -> None:
+    wrong = "np.linalg.inv(np.zeros((2, 2)))"
+    events = twice.events({"f": f"def f(x):\n    {wrong}"}, extra=wrong)
+    for one in (events[1], events[-1]):
+        told = "\n".join(one["outputs"][-1]["traceback"])
+        assert 'File "numpy/linalg/' in told
+        assert "site-packages" not in told
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("import os\n\ndef f(x) return x", "SyntaxError: expected ':' (line 3)"),
+        ("1 / 0\ndef f(x): return x", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_name_whose_cell_failed_is_missing_for_that_reason(twice, source, why) -> None:
+    events = twice.events({"f": source})
+    expected = f"NameError: the cell `f` did not run to its end: {why}"
+    assert {cell.message for cell in results(events).values()} == {expected}
+    assert events[-1]["outputs"][-1]["traceback"] == [expected]
+    # One that is there, and fails, says so itself.
+    messages = twice.messages({"f": f"def f(x):\n    return missing\n{source}"})
+    assert ("missing" in messages["test_f"]) == (why[0] == "Z")
+    assert "did not run" not in twice.messages({"f": "pass"})["test_f"]
 
 
 def test_a_cell_that_will_not_be_stopped_costs_what_is_left(twice: Assignment) -> None:
