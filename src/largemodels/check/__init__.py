@@ -8,7 +8,7 @@ numbers, its name.
 * `close` compares numbers, `trajectory` does so step by step, `gradient` compares a gradient with
   central differences.
 * `shape`, `unpack` and `unchanged` check the form of an answer, `that` any other condition.
-* `seconds` measures how long a function computes.
+* `seconds` measures how long a function computes, each time with other arguments.
 * `inside` runs a function beside the student's code, also where a grader keeps the two apart;
   `state_dict`, `gradients` and `outputs` do so for PyTorch modules, `source` gives a function's
   text.

@@ -6,7 +6,7 @@ two hooks below; checks and exercises stay as they are.
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
@@ -25,26 +25,42 @@ runner: Callable[..., Any] | None = None
 SHORTEST = 1e-6
 
 
-def seconds(function: Callable[[], object], repeats: int) -> float:
+def seconds(
+    function: Callable[..., object],
+    new_arguments: Callable[[], Iterable[Any]] | None = None,
+    *,
+    repeats: int,
+) -> float:
     """Measure how long a function computes, best of several.
 
-    Time in which the machine does something else does not count.
+    Each call gets arguments that the function has not seen, so that one which remembers its answers
+    gains nothing. Neither making them counts, nor time in which the machine does something else.
 
     Args:
-        function: What to measure; called without arguments.
+        function: What to measure.
+        new_arguments: Makes other arguments of the same size each time. Without it, `function` is
+            called without arguments.
         repeats: How often to call it.
 
     Returns:
         Seconds, more than 0.
 
+    Raises:
+        ValueError: Several calls are to have the same arguments, that is none.
+
     Example:
-        >>> seconds(lambda: sum(range(1000)), repeats=3) > 0
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> seconds(np.sort, lambda: [rng.normal(size=1000)], repeats=3) > 0
         True
     """
+    if new_arguments is None and repeats > 1:
+        raise ValueError(f"`repeats` (={repeats}) above 1 needs `new_arguments` for each call.")
     times = []
     for _ in range(repeats):
+        arguments = tuple(new_arguments()) if new_arguments else ()
         start, began = clock(), time.perf_counter()
-        function()
+        function(*arguments)
         times.append(max(clock() - start, wall * (time.perf_counter() - began)))
     return max(min(times), SHORTEST)
 

@@ -13,9 +13,42 @@ from largemodels.check import process
 def test_a_function_is_measured_by_the_clock_of_its_process(monkeypatch):
     ticks = iter([10.0, 15.0, 20.0, 22.0, 30.0, 37.0])
     monkeypatch.setattr(process, "clock", lambda: next(ticks))
+    assert check.seconds(lambda number: None, lambda: [1], repeats=3) == 2.0
+
+
+def test_each_call_gets_arguments_of_its_own_which_cost_no_time(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(process, "clock", lambda: now)
+    numbers = iter([(1, 2), (3, 4), (5, 6)])
     calls = []
-    assert check.seconds(lambda: calls.append(1), repeats=3) == 2.0
-    assert len(calls) == 3
+
+    def new_arguments():
+        nonlocal now
+        now += 100
+        return next(numbers)
+
+    def function(*arguments):
+        nonlocal now
+        now += 2
+        calls.append(arguments)
+
+    assert check.seconds(function, new_arguments, repeats=3) == 2.0
+    assert calls == [(1, 2), (3, 4), (5, 6)]
+
+
+def test_a_function_that_remembers_its_answers_gains_nothing():
+    known = {}
+
+    def remember(number):
+        if number not in known:
+            known[number] = sum(range(100_000))
+        return known[number]
+
+    numbers = iter(range(3))
+    remember(0)
+    with pytest.raises(ValueError, match=r"^`repeats` \(=2\) above 1 needs `new_arguments`"):
+        check.seconds(lambda: remember(0), repeats=2)
+    assert check.seconds(remember, lambda: [next(numbers) + 1], repeats=3) > 1e-4
 
 
 def test_a_coarse_clock_never_gives_0(monkeypatch):
