@@ -99,7 +99,10 @@ def _not_ready(error: NotImplementedError | NameError) -> str | None:
     # The first frame is the function above, the second the cell. A name that the student's own
     # code misses lies deeper, and Python's message says that best.
     if len(frames) == 2 and type(error) is NameError:
-        return f"{error.name} does not exist yet.\nRun the cells above first, from the top."
+        return (
+            f"{error.name} does not exist yet.\nIts cell has not run, or ended with an error: "
+            "run the cells from the top, and look for the first error."
+        )
     return None
 
 

@@ -52,7 +52,10 @@ def test_a_stub_in_a_class_is_called_by_both_names():
 def test_a_cell_that_was_not_run_is_named():
     with pytest.raises(check.Mistake) as caught, check.task("relu"):
         missing_function(1.0)  # noqa: F821
-    assert str(caught.value).startswith("missing_function does not exist yet.")
+    assert str(caught.value) == (
+        "missing_function does not exist yet.\nIts cell has not run, or ended with an error: "
+        "run the cells from the top, and look for the first error."
+    )
 
 
 def test_a_name_missing_in_the_students_code_is_left_to_python():
