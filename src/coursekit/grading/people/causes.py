@@ -19,7 +19,7 @@ __all__ = ["CAUSE", "Sayings"]
 # What `largemodels.check` says in front of a named slip.
 CAUSE = "Likely cause:"
 # A gap in a text, and what fills it: a number, a shape or a name.
-_GAP, _FILLED = "\0", ".{1,60}?"
+_GAP, _FILLED = "\0", ".{1,60}"
 # Characters beside the gaps below which a text says nothing; texts that one f-string may give.
 _LEAST, _CHOICES = 8, 100
 
@@ -50,7 +50,7 @@ class Sayings:
                         if len(parts) == 1:
                             texts.update(parts)
                         elif sum(map(len, parts)) >= _LEAST:
-                            patterns.add(_FILLED.join(map(re.escape, parts)))
+                            patterns.add(_pattern(parts))
         return cls(frozenset(texts), frozenset(patterns))
 
     def include(self, cause: str) -> bool:
@@ -89,6 +89,17 @@ def _texts(node: ast.AST, known: dict[str, list[str]]) -> Iterator[str]:
         case ast.JoinedStr(values):
             choices = product(*(_choices(value, known) for value in values))
             yield from map("".join, islice(choices, _CHOICES))
+
+
+def _pattern(parts: list[str]) -> str:
+    """A regular expression with gaps between these parts.
+
+    A part that is found is not looked for again further on, but for the last one: going back in
+    several gaps would take for ever with a text that is made for that.
+    """
+    first, *middle, last = map(re.escape, parts)
+    atomic = "".join(f"(?>{_FILLED}?{part})" for part in middle)
+    return f"{first}{atomic}{_FILLED}{last}"
 
 
 def _choices(value: ast.expr, known: dict[str, list[str]]) -> list[str]:

@@ -330,7 +330,10 @@ def _names(students: Sequence[str]) -> str:
 def _first(reasons: Sequence[str]) -> tuple[str, ...]:
     """As many reasons as a person reads: one student can make thousands of notes."""
     more = len(reasons) - REASONS
-    shown = [shortened(printable(reason), LONGEST_REASON) for reason in reasons[:REASONS]]
+    shown = [
+        shortened(printable(" ".join(reason.split())), LONGEST_REASON)
+        for reason in reasons[:REASONS]
+    ]
     return (*shown, f"and {more} more") if more > 0 else tuple(shown)
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import time
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
@@ -419,6 +420,15 @@ def test_sayings_are_the_texts_of_tests_with_their_gaps() -> None:
     for cause in ("anything", "one long text. And more", f"{'x' * 61} axes are swapped: "):
         assert sayings.known(f"no.\nLikely cause: {cause}") == "no.", cause
     assert sayings.known("no cause at all") == "no cause at all"
+
+
+def test_a_text_with_many_gaps_is_compared_at_once() -> None:
+    gaps = ", ".join(f"{{x{n}}}" for n in range(9))
+    sayings = Sayings.of([f"f'{gaps} are wrong.'"])
+    assert sayings.include("0.1, (2, 3), 4, 5, 6, 7, 8, 9, 10 are wrong.")
+    started = time.perf_counter()
+    assert not sayings.include(", " * 2_000)
+    assert time.perf_counter() - started < 1
 
 
 def test_newer_work_that_waits_has_no_score(spring) -> None:
