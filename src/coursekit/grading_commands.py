@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from coursekit.errors import CourseError
+from coursekit.grading.people.plain_text import for_terminal
 
 # What reads notebooks is imported by the commands that need it: `course --help` answers at once.
 if TYPE_CHECKING:
@@ -177,7 +178,9 @@ def feedback(name: Name = None, database: Database = None) -> None:
             not_graded,
             progress=progress,
         )
-    out.print(f"{len(done.written)} pages in {_plain(str(standing.classroom.root / 'feedback'))}")
+    out.print(
+        f"{len(done.written)} pages in {for_terminal(str(standing.classroom.root / 'feedback'))}"
+    )
     _print_pairs("no page", done.without)
 
 
@@ -200,7 +203,7 @@ def report(
     folder = standing.classroom.grading(standing.assignment)
     page = write_report(known, folder / ("report-anonymous" if anonymous else "report"))
     print_summary(known, out)
-    out.print(_plain(str(page)))
+    out.print(for_terminal(str(page)))
 
 
 def export(
@@ -249,12 +252,12 @@ def export(
     )
     write({output: done.text})
     out.print(
-        f"{done.written} scores in {_plain(str(output))}, {len(done.empty)} empty, "
+        f"{done.written} scores in {for_terminal(str(output))}, {len(done.empty)} empty, "
         f"{len(done.unmatched)} without a place"
     )
     _print_pairs("empty", done.empty)
     for note in done.notes:
-        err.print(_plain(note))
+        err.print(for_terminal(note))
     _print_pairs("no place", done.unmatched)
     if done.unmatched:
         raise typer.Exit(1)
@@ -263,7 +266,7 @@ def export(
 def _print_pairs(what: str, pairs: Sequence[tuple[str, str]]) -> None:
     """Print students and reasons; where there are very many, how many more."""
     for student, reason in pairs[:LINES]:
-        err.print(f"[bold]{what}:[/] {_plain(student)}: {_plain(reason)}")
+        err.print(f"[bold]{what}:[/] {for_terminal(student)}: {for_terminal(reason)}")
     if len(pairs) > LINES:
         err.print(f"[bold]{what}:[/] {len(pairs) - LINES} more")
 
@@ -344,7 +347,9 @@ def _print_intake(intake: "Intake") -> None:
     for kind, style in (("accepted", "bold"), ("ignored", "bold"), ("refused", "bold red")):
         told = [one for one in intake.entries if one.outcome == kind and one.reason]
         for entry in told[:LINES]:
-            err.print(f"[{style}]{kind}:[/] {_plain(entry.origin)}: {_plain(entry.reason)}")
+            err.print(
+                f"[{style}]{kind}:[/] {for_terminal(entry.origin)}: {for_terminal(entry.reason)}"
+            )
         if len(told) > LINES:
             err.print(f"[{style}]{kind}:[/] {len(told) - LINES} more")
 
@@ -354,10 +359,14 @@ def _print_grades(grades: "Grades", collected: Path | None) -> None:
     for stray in grades.strays:
         # What was collected in this run is told already.
         if not (collected and stray.origin.startswith(f"{collected.name}: ")):
-            err.print(f"[bold red]refused:[/] {_plain(stray.origin)}: {_plain(stray.reason)}")
+            err.print(
+                f"[bold red]refused:[/] {for_terminal(stray.origin)}: {for_terminal(stray.reason)}"
+            )
     for one in grades.students:
         if one.outcome != "graded":
-            err.print(f"[bold red]{one.outcome}:[/] {_plain(one.name)}: {_plain(one.reason)}")
+            err.print(
+                f"[bold red]{one.outcome}:[/] {for_terminal(one.name)}: {for_terminal(one.reason)}"
+            )
     counts = grades.counts
     parts = " + ".join(f"{counts[kind]} {kind}" for kind in ("graded", "failed", "person"))
     out.print(f"{len(grades.students)} students = {parts}")
@@ -367,8 +376,3 @@ def _print_grades(grades: "Grades", collected: Path | None) -> None:
             f"[bold]{lowered} of these grades could have been forged:[/] their tests ran in the "
             "student's own process, or without a sandbox."
         )
-
-
-def _plain(text: str) -> str:
-    """Text of a student for a terminal: no control characters, no markup."""
-    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
