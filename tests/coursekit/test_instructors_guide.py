@@ -75,7 +75,13 @@ def classroom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_student_gets_the_points_that_are_due(classroom: Path) -> None:
     with (classroom / "grades.csv").open() as file:
         scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
-    assert scores == {"doejane": 100, "smithjohn": 0, "Ada Lovelace": 90, "Grace Hopper": 90, "Alan Turing": 100}
+    assert scores == {
+        "doejane": 100,
+        "smithjohn": 0,
+        "Ada Lovelace": 90,
+        "Grace Hopper": 90,
+        "Alan Turing": 100,
+    }
 
 
 @pytest.mark.slow
