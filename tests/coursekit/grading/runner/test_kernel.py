@@ -261,6 +261,22 @@ time.sleep(1000)
     assert result.notes == ("It used more than 0.391 GiB of memory.",)
 
 
+def test_outputs_of_a_kernel_are_limited_in_number(grade):
+    many = "for _ in range(250):\n    display({}, raw=True)\n"
+    result = grade(half=f"{many}raise OSError('full')")
+    outputs = result.outputs["half"]
+    assert len(outputs) == 201
+    assert outputs[-1]["ename"] == "OSError"
+
+
+@pytest.mark.parametrize(
+    "fill", ["print('x' * 9_900, flush=True)", "for _ in range(250): display({}, raw=True)"]
+)
+def test_partial_credit_has_room_where_a_students_code_leaves_none(grade, fill):
+    result = grade(half=f"def half(x):\n    {fill}")
+    assert _scores(result)[1] == 1.5
+
+
 def test_output_of_a_kernel_is_limited(grade):
     result = grade(half="for _ in range(1000):\n    print('x' * 1000, flush=True)\nhalf = abs")
     assert len(json.dumps(result.outputs["half"])) < 2 * LIMITS.cell_output_bytes
