@@ -282,7 +282,7 @@ def _standing(name: str | None, database: str | None) -> "Standing":
 
 def _require_work(standings: "Sequence[Standing]") -> None:
     """Raise an error where nobody has handed in anything, which nobody asks for on purpose."""
-    if not any(one.marks.sheets or one.ended for one in standings):
+    if not any(one.marks.sheets or one.endings for one in standings):
         names = ", ".join(one.assignment for one in standings) or "the grade book"
         raise CourseError(f"{names}: nobody is graded yet; run `course grade` first.")
 

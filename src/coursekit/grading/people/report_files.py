@@ -108,7 +108,7 @@ def report_page(report: Report) -> str:
     """The page: one file, no script, nothing from elsewhere."""
     names = [cell.item.name for cell in report.cells]
     share = {
-        cell.item.name: f"{cell.waiting} answers wait" if cell.waiting else _percent(cell.earned)
+        cell.item.name: f"waiting: {cell.waiting}" if cell.waiting else _percent(cell.earned)
         for cell in report.cells
     }
     counts = dict(zip(_bins(report), report.distribution.counts, strict=True))
