@@ -1,16 +1,13 @@
 """One assignment as a worker needs it: plain data that goes over the network."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-# It takes half a second to import, and a package is mostly handed on as it is.
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
+from coursekit.grading.notebook import NotebookNode, from_dict
 
 __all__ = ["Package"]
 
@@ -44,14 +41,16 @@ class Package:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def source_notebook(self) -> "NotebookNode":
+    def source_notebook(self) -> NotebookNode:
         """The instructor's notebook, a copy."""
-        return _notebook(self.source)
+        notebook: NotebookNode = from_dict(self.source)
+        return notebook
 
     @property
-    def release_notebook(self) -> "NotebookNode":
+    def release_notebook(self) -> NotebookNode:
         """The students' notebook, a copy."""
-        return _notebook(self.release)
+        notebook: NotebookNode = from_dict(self.release)
+        return notebook
 
     def to_json(self) -> dict[str, Any]:
         """Give the package as plain data."""
@@ -62,9 +61,3 @@ class Package:
     def from_json(cls, data: Mapping[str, Any]) -> "Package":
         """Read what `to_json` gave."""
         return cls(**data)
-
-
-def _notebook(data: Mapping[str, Any]) -> "NotebookNode":
-    import nbformat
-
-    return nbformat.from_dict(copy.deepcopy(dict(data)))

@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbformat import NotebookNode
-
 from coursekit.errors import CourseError
 from coursekit.grading.intake.parse import RefusedError, SubmittedCell, parse
+from coursekit.grading.notebook import NotebookNode
 
 __all__ = ["Rebuilt", "rebuild"]
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from nbformat import NotebookNode
-
 from coursekit.errors import CourseError
 from coursekit.grading.intake.student_names import safe_name
+from coursekit.grading.notebook import NotebookNode
 from coursekit.grading.package import Package
 from coursekit.grading.records.databases import PATIENCE_SECONDS, in_one_sentence
 from coursekit.grading.records.nbgrader_api import nbgrader_api

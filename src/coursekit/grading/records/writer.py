@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,18 +127,19 @@ class Writer:
         self._waiting: deque[Entry] = deque()
         self._given: list[Entry] = []
         self._deaths = 0
+        self._process: BaseProcess | None = None
         self._open = False
         self._idle = False
         self.failure = ""
 
     def __enter__(self) -> "Writer":
-        self._start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.kill()
-        self._process.join()
-        self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Have students written, now or a little later; never waits.
@@ -146,7 +148,9 @@ class Writer:
             CourseError: The grade book cannot be opened at all.
         """
         self._waiting.extend(entries)
-        self._turn(wait=False)
+        # Not before there is something to write: on few cores it would hold up the graders' start.
+        if self._waiting or self._process is not None:
+            self._turn(wait=False)
 
     def finish(self) -> None:
         """Wait until all are written.
@@ -163,6 +167,8 @@ class Writer:
         """Hear what the writer has done, and give it more to do."""
         if self.failure:
             return
+        if self._process is None:
+            self._start()
         enough = len(self._waiting) >= _BATCH or wait
         if self._idle and self._waiting and enough:
             count = min(_BATCH, len(self._waiting))

@@ -11,11 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nbformat import NotebookNode
-
 from coursekit.grading.intake.parse import RefusedError
 from coursekit.grading.intake.rebuild import rebuild
 from coursekit.grading.limits import Limits
+from coursekit.grading.notebook import NotebookNode
 from coursekit.grading.package import Package
 from coursekit.grading.results import CellResult, Result
 from coursekit.grading.runner.runners import make_runner

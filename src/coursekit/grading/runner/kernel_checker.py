@@ -9,7 +9,7 @@ everything; the trust of such a verdict is `in-process`.
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell
 
 from coursekit.grading.limits import Limits
@@ -68,7 +68,7 @@ class _Client(NotebookClient):
 
 
 def run(
-    notebook: NotebookNode,
+    notebook: Mapping[str, Any],
     limits: Limits,
     secret: str,
     report: Callable[[dict[str, Any]], None],
@@ -93,15 +93,16 @@ def _failed(cell: NotebookNode) -> bool:
 
 
 async def _run(
-    notebook: NotebookNode,
+    notebook: Mapping[str, Any],
     limits: Limits,
     secret: str,
     report: Callable[[dict[str, Any]], None],
     sandboxed: bool,
 ) -> None:
+    nodes = from_dict(notebook)  # The client works with nbformat's own.
     manager = _manager(limits, sandboxed)
     client = _Client(
-        notebook,
+        nodes,
         limits,
         km=manager,
         timeout=max(1, int(limits.cell_seconds)),
@@ -111,7 +112,7 @@ async def _run(
     grading = _Grading(client, limits, secret)
     async with client.async_setup_kernel():
         try:
-            for cell in notebook.cells:
+            for cell in nodes.cells:
                 if cell.cell_type == "code":
                     report(await grading.grade(cell))
         except (DeadKernelError, TimeoutError, RuntimeError):

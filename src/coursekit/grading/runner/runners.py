@@ -12,9 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from nbformat import NotebookNode
-
 from coursekit.grading.limits import Limits
+from coursekit.grading.notebook import NotebookNode
 from coursekit.grading.package import Package
 from coursekit.grading.runner.supervisor import GRACE_SECONDS, Progress, Report, supervise
 from coursekit.grading.sandbox import bubblewrap, usage

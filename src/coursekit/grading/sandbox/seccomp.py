@@ -7,6 +7,7 @@ Everything else is allowed, so that honest libraries run.
 """
 
 import errno
+import functools
 import platform
 import struct
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
 }
 
 
+@functools.cache
 def program(machine: str = "") -> bytes:
     """Give the filter as the kernel reads it: an array of `struct sock_filter`.
 

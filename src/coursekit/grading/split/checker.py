@@ -22,9 +22,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbformat import NotebookNode
-
 from coursekit.grading.limits import Limits
+from coursekit.grading.notebook import NotebookNode
 from coursekit.grading.package import Package
 from coursekit.grading.results import CellResult, Trust, event
 from coursekit.grading.split import inside, seeds

@@ -12,11 +12,10 @@ import functools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from nbformat import NotebookNode
+from typing import Any, Literal
 
 from coursekit.errors import CourseError
+from coursekit.grading.notebook import NotebookNode
 from coursekit.grading.package import Package
 from coursekit.grading.split.names import Names, names_in, parsed, plain
 
@@ -201,10 +200,10 @@ def steps_for(plan: Plan, notebook: NotebookNode) -> list[Step]:
     return steps
 
 
-def in_short(plan: Plan, notebook: NotebookNode) -> NotebookNode:
+def in_short(plan: Plan, notebook: Any) -> Any:
     """Leave out of a notebook what takes long and decides no grade: experiments and pictures.
 
-    For graders that run a notebook as it is.
+    For graders that run a notebook as it is; it stays a notebook of theirs.
     """
     notebook = copy.deepcopy(notebook)
     cells = {cell.id: cell for cell in notebook.cells}

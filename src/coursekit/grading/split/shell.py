@@ -157,6 +157,11 @@ class Shell(InteractiveShell):
         transformed: str = super().transform_cell(raw_cell)
         return transformed
 
+    def should_run_async(self, raw_cell: str, **options: Any) -> bool:
+        """Whether a cell waits for something. IPython compiles it to see; most lack the words."""
+        may_wait = "await" in raw_cell or "async" in raw_cell
+        return may_wait and bool(super().should_run_async(raw_cell, **options))
+
     def _format_exception_for_storage(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Keep no history of errors: to write it takes longer than most cells."""
         return {}
