@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 
+_LONGEST = ("test_notebooks_nbval.py", "test_random_kills.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest: else one process is still at them when the others have no more."""
-    items.sort(key=lambda item: item.path.name != "test_notebooks_nbval.py")
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):

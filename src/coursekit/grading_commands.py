@@ -153,6 +153,7 @@ def grade(
             platform,
             collected=_print_intake,
             progress=report,
+            stopping=lambda: err.print("stopping: the graders end, which takes a few seconds"),
         )
     _print_grades(grades, submissions)
     if not grades.complete:

@@ -135,6 +135,7 @@ def grade_class(
     *,
     collected: Callable[[Intake], None] = lambda intake: None,
     progress: Progress = lambda done, total: None,
+    stopping: Callable[[], None] = lambda: None,
 ) -> Grades:
     """Grade everybody who has handed in something and has no grade yet.
 
@@ -145,13 +146,14 @@ def grade_class(
         platform: Whose names are read in it.
         collected: Told what was collected, before anything is graded.
         progress: Told how many of how many submissions are graded.
+        stopping: Told at once that the run was asked to end, which takes some seconds.
 
     Raises:
         CourseError: The run cannot go on, or was stopped. What is graded stays graded.
     """
     office = task.office
     try:
-        with _stoppable(), Journal(office.journal) as journal, ExitStack() as stack:
+        with _stoppable(stopping), Journal(office.journal) as journal, ExitStack() as stack:
             early = None
             if source and source.is_dir() and (entries := sum(1 for _ in source.iterdir())):
                 # Graders import for a second: meanwhile the submissions are collected.
@@ -278,7 +280,7 @@ class _Stop(KeyboardInterrupt):
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable(stopping: Callable[[], None]) -> Iterator[None]:
     """End in good order on Ctrl-C and SIGTERM; what comes after the first does not disturb it."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -288,6 +290,7 @@ def _stoppable() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
         for one in signals:
             signal.signal(one, signal.SIG_IGN)
+        stopping()
         raise _Stop
 
     before = {one: signal.signal(one, stop) for one in signals}

@@ -363,7 +363,9 @@ def test_a_run_that_is_stopped_leaves_no_process_and_blames_nobody(
     run.send_signal(number)
     said, _ = run.communicate()
     assert run.returncode == 1
-    assert "01_small: stopped; what is graded is kept" in said
+    asked, _, ended = said.partition("\n")
+    assert asked == "stopping"
+    assert "01_small: stopped; what is graded is kept" in ended
     assert left_of(children) == []
     records.refresh()
     assert [one.deaths for one in records.known.values()] == [0, 0]

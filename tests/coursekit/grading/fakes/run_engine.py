@@ -20,6 +20,7 @@ def main(folder: str, submissions: str = "") -> int:
             task,
             lambda package, limits, jobs: Pool(package, limits, workers=2, make_slot=FakeSlot),
             Path(submissions) if submissions else None,
+            stopping=lambda: print("stopping"),
         )
     except CourseError as error:
         print(error)
