@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-
 _LONGEST = ("test_notebooks_nbval.py", "test_random_kills.py")
 
 

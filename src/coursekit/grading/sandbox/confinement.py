@@ -65,6 +65,7 @@ _FILTER = 2  # SECCOMP_MODE_FILTER
 _RIGHTS_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_python = ctypes.PyDLL(None, use_errno=True)  # Which keeps the lock of the interpreter.
 
 
 def die_with_parent(parent: int) -> None:
@@ -118,14 +119,13 @@ def fork_into_namespaces() -> int:
     number = _CLONE.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, f"no sandbox on {platform.machine()}")
-    python = ctypes.PyDLL(None, use_errno=True)  # Which keeps the lock of the interpreter.
-    python.PyOS_BeforeFork()
-    process = python.syscall(number, ctypes.c_ulong(flags), None, None, None, None)
+    _python.PyOS_BeforeFork()
+    process = _python.syscall(number, ctypes.c_ulong(flags), None, None, None, None)
     reason = ctypes.get_errno()
     if process == 0:
-        python.PyOS_AfterFork_Child()
+        _python.PyOS_AfterFork_Child()
     else:
-        python.PyOS_AfterFork_Parent()
+        _python.PyOS_AfterFork_Parent()
     if process == -1:
         raise OSError(reason, f"clone: {os.strerror(reason)}")
     return int(process)

@@ -145,9 +145,8 @@ class _Run:
         self._borrowed: set[str] = set()  # Names that the student gave.
         self._limits, self._report = limits, report
         self._peer = TrustedPeer(connection, limits)
-        self._peer.names, cells = self._names, self._plan.cells.values()
-        self._peer.tensors = prepared.plan.tensors
-        self._peer.given = frozenset().union(*(c.names.binds for c in cells if c.kind == "given"))
+        self._peer.names = self._names
+        self._peer.tensors, self._peer.given = self._plan.tensors, self._plan.given
         self._ends = time.monotonic() + limits.notebook_seconds
         self._room = 4 * limits.notebook_output_bytes  # Characters, as JSON.
         self._failed: dict[str, str] = {}  # What the errors of cells say, by their ids.

@@ -86,6 +86,12 @@ class Plan:
     trusted: Mapping[str, Trusted]
     tensors: bool = False
 
+    @functools.cached_property
+    def given(self) -> frozenset[str]:
+        """The names that the given cells make."""
+        cells = self.cells.values()
+        return frozenset[str]().union(*(one.names.binds for one in cells if one.kind == "given"))
+
     @property
     def tests(self) -> list[Cell]:
         """The graded cells."""
