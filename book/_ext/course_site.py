@@ -29,6 +29,9 @@ from coursekit.repository import MAIN_BRANCH, Repository
 
 logger = logging.getLogger(__name__)
 
+# Characters of a word of code that a phone has room for.
+_SHORT = 20
+
 
 def repository_address(source: Path) -> str:
     """Return the public address of the repository that holds the folder `source`; may be empty."""
@@ -142,6 +145,13 @@ def describe_diagrams(app: Sphinx, doctree: nodes.document) -> None:
             )
 
 
+def keep_short_code_whole(app: Sphinx, doctree: nodes.document) -> None:
+    """Mark code that fits any line, so that `--again` does not break behind its first hyphen."""
+    for code in doctree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) <= _SHORT:
+            code["classes"].append("short")
+
+
 def draw_diagrams_without_a_server(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -162,6 +172,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", add_repository_links)
     app.connect("doctree-read", restore_outputs)
     app.connect("doctree-read", describe_diagrams)
+    app.connect("doctree-read", keep_short_code_whole)
     app.connect("doctree-resolved", add_colab_to_exercises)
     # The theme builds its header buttons at 501: the notebook is offered before, Colab added after.
     app.connect("html-page-context", offer_notebook, priority=400)

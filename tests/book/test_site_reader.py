@@ -80,3 +80,15 @@ def test_answers_unfold(scheme, address, visit):
     opened.page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true })")
     opened.page.evaluate("gates.settled(10)")
     assert opened.problems() == {}
+
+
+def test_an_option_stays_in_one_piece(address, visit):
+    opened = visit(address, "instructors/guide.html", 390)
+    code = opened.page.locator("article p code")
+    broken = code.evaluate_all(
+        """found => found.flatMap(one => [...one.querySelectorAll(".pre")])
+            .filter(word => word.innerText.startsWith("--") && word.getClientRects().length > 1)
+            .map(word => word.innerText)"""
+    )
+    assert code.count() > 10
+    assert broken == []
