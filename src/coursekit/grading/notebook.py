@@ -1,7 +1,7 @@
 """Notebooks in memory, as nbformat has them, without nbformat.
 
-To import it takes 0.2 s and 6 MB, mostly for schemas that nobody asks for
-here; and what a grader has imported is copied for each submission.
+To import it takes 0.2 s and 6 MB, mostly for schemas that nobody asks for here; and what a grader
+has imported is copied for each submission.
 """
 
 from typing import Any

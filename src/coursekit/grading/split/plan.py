@@ -80,17 +80,13 @@ class Plan:
         cells: The code cells of the release, by id, in order.
         trusted: What runs in the checker, by id of the cell, in order.
         tensors: Whether the release imports PyTorch, so that answers may be tensors.
+        given: The names that the given cells make.
     """
 
     cells: Mapping[str, Cell]
     trusted: Mapping[str, Trusted]
     tensors: bool = False
-
-    @functools.cached_property
-    def given(self) -> frozenset[str]:
-        """The names that the given cells make."""
-        cells = self.cells.values()
-        return frozenset[str]().union(*(one.names.binds for one in cells if one.kind == "given"))
+    given: frozenset[str] = frozenset()
 
     @property
     def tests(self) -> list[Cell]:
@@ -169,7 +165,8 @@ def make_plan(package: Package) -> Plan:
         answers, wanted = _asked(cell, source, order[:index], trusted)
         trusted[cell.key] = Trusted(cell, source, answers, wanted)
     tensors = any(_PYTORCH.search(cell.source) for cell in order if cell.kind == "given")
-    return Plan(cells, trusted, tensors)
+    given = frozenset[str]().union(*(one.names.binds for one in order if one.kind == "given"))
+    return Plan(cells, trusted, tensors, given)
 
 
 def steps_for(plan: Plan, notebook: NotebookNode) -> list[Step]:
