@@ -1,4 +1,4 @@
-"""For all tests: their order; a skip is visible everywhere, and in CI a failure; and a browser."""
+"""For all tests: order; failures told at once; a skip is a failure in CI; and a browser."""
 
 import os
 import shutil
@@ -13,6 +13,24 @@ _LONGEST = ("test_notebooks_nbval.py", "test_random_kills.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest: else one process is still at them when the others have no more."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
+class _AtOnce:
+    """Tells in CI of a failure when it happens: a run that is cut off has no summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._terminal = config.pluginmanager.get_plugin("terminalreporter")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.write_line(f"\n{report.nodeid}\n{report.longreprtext}", red=True)
+
+
+@pytest.hookimpl(trylast=True)  # The reporter of the terminal is registered before.
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("CI") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_AtOnce(config))
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):

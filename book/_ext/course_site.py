@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import nbformat
 from docutils import nodes
 from jupyter_cache import get_cache
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from pybtex.backends.plaintext import Backend
+from pybtex.plugin import register_plugin
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -25,6 +28,7 @@ from sphinxcontrib.mermaid import mermaid
 from coursekit.errors import CourseError
 from coursekit.notebook_files import to_text
 from coursekit.notebooks import page_notebook
+from coursekit.references import Book
 from coursekit.repository import MAIN_BRANCH, Repository
 
 logger = logging.getLogger(__name__)
@@ -42,6 +46,10 @@ def repository_address(source: Path) -> str:
 def repository_of(app: Sphinx) -> Repository:
     """Return the clone that this site is built from, with the address that it is built for."""
     return Repository(Path(app.srcdir).resolve().parent, app.config.course_repository)
+
+
+# All pages are read for the labels in them: once for each build.
+book_of = cache(Book)
 
 
 def add_repository_links(app: Sphinx, config: Config) -> None:
@@ -94,7 +102,8 @@ def offer_notebook(
     if doctree is None or "kernelspec" not in app.env.metadata[page]:
         return
     try:
-        notebook = page_notebook(repository_of(app), Path(app.env.doc2path(page)), executed=True)
+        book = book_of(repository_of(app))
+        notebook = page_notebook(book, Path(app.env.doc2path(page)), executed=True)
     except CourseError as error:
         logger.warning("no notebook to download: %s", error, location=page, type="course")
         return
@@ -169,6 +178,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("course_repository", "", "html")
     # Jupyter Book sets this even where its comments extension, which we leave out, is not loaded.
     app.add_config_value("comments_config", {}, "html")
+    # Else pybtex looks through all installed packages for it, at each citation.
+    register_plugin("pybtex.backends", "plaintext", Backend, force=True)
     app.connect("config-inited", add_repository_links)
     app.connect("doctree-read", restore_outputs)
     app.connect("doctree-read", describe_diagrams)

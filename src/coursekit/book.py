@@ -32,8 +32,8 @@ Say = Callable[[str], None]
 def build(root: Path, fresh: bool = False, say: Say | None = None) -> Path:
     """Build the site into `book/_build/html`; no warning is allowed.
 
-    Pages whose source changed are executed again. All pages are executed again when the package
-    `largemodels`, the data, the pinned versions or the profile changed.
+    A page is executed again when its source or the data it loads changed, and every page when the
+    package `largemodels`, the pinned versions or the profile changed.
 
     Args:
         root: The folder that holds `book/` and `src/`.
@@ -66,11 +66,13 @@ def build(root: Path, fresh: bool = False, say: Say | None = None) -> Path:
     made_of = [*(book / "_ext").rglob("*.py"), *(book / "assets" / "static").iterdir()]
     made_with = _digest([*made_of, book / "_config.yml", book / "_toc.yml"])
     state = {"code": code, "data": data.fingerprint(), "made_with": made_with}
-    if (last.get("code"), last.get("data")) != (code, state["data"]):
-        if (output / ".jupyter_cache").exists():
-            what = "the data" if last.get("code") == code else "largemodels or a version"
-            say(f"{what} changed: every page is executed again")
-        shutil.rmtree(output / ".jupyter_cache", ignore_errors=True)
+    cache = output / ".jupyter_cache"
+    if last.get("code") != code:
+        if cache.exists():
+            say("largemodels or a version changed: every page is executed again")
+        shutil.rmtree(cache, ignore_errors=True)
+    elif last.get("data") != state["data"] and cache.exists():
+        say("the data changed: pages that load it are executed again")
     if last != state | {"finished": True}:
         # Sphinx reads, and warns about, only what it does not remember.
         shutil.rmtree(output / ".doctrees", ignore_errors=True)

@@ -101,14 +101,16 @@ def notebooks(
     from coursekit.exercises import find_exercises
     from coursekit.notebook_files import read_notebook, to_text, write
     from coursekit.notebooks import find_pages, page_notebook
+    from coursekit.references import Book
     from coursekit.release import release_path
 
     repository = Repository.find()
     output = output or repository.build / "notebooks"
     # Everything is made before anything is written: an error leaves no half branch behind.
+    book = Book(repository)
     files = {
         output / repository.name(page.with_suffix(".ipynb")): to_text(
-            page_notebook(repository, page, executed=executed)
+            page_notebook(book, page, executed=executed)
         )
         for page in find_pages(repository, pages or ())
     }

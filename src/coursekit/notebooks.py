@@ -41,23 +41,24 @@ def find_pages(repository: Repository, names: Sequence[str] = ()) -> list[Path]:
     return list(dict.fromkeys(_choose(repository, pages, name) for name in names))
 
 
-def page_notebook(repository: Repository, page: Path, *, executed: bool = False) -> NotebookNode:
+def page_notebook(book: Book, page: Path, *, executed: bool = False) -> NotebookNode:
     """Make the notebook of a page.
 
     Args:
-        repository: The course.
+        book: All pages, which this one may refer to.
         page: The Markdown file.
         executed: Take outputs and results from the notebook that `make book` executed.
 
     Raises:
         CourseError: The page is malformed, or its executed notebook is missing or older.
     """
+    repository = book.repository
     name = repository.name(page)
     notebook = read_myst(page, name)
     values: dict[str, str] = {}
     if executed:
         values = _take_outputs(repository, page, notebook)
-    plain_markdown(notebook, PageLinks(Book(repository), page, values), name)
+    plain_markdown(notebook, PageLinks(book, page, values), name)
     notebook.cells.insert(0, setup_cell(name, COMMAND, repository.address))
     set_ids(notebook)
     return notebook

@@ -2,9 +2,11 @@
 
 Sphinx executes one page after another, and a page computes on one core: so this takes less time by
 the number of cores. What fails is not kept: the build executes it once more, and tells why.
+The cache knows a page by its code; here it also learns which data the page was executed with.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +22,8 @@ from myst_nb.core.read import is_myst_markdown_notebook, myst_nb_reader_plugin
 from nbformat import NotebookNode
 from sphinx_external_toc.parsing import parse_toc_yaml
 
+from largemodels import data
+
 __all__ = ["fill"]
 
 # More of them at once would need more memory than a small machine has.
@@ -27,7 +31,7 @@ _AT_ONCE = 4
 
 
 def fill(book: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Execute every page that the cache does not hold as it stands.
+    """Execute every page that the cache does not hold with this code and the data at hand.
 
     Args:
         book: The folder `book/`.
@@ -55,7 +59,8 @@ def fill(book: Path, environment: Mapping[str, str], say: Callable[[str], None])
                 if notebook is None:
                     continue
                 say(f"executed  {page.relative_to(book).as_posix()[:-3]} in {seconds:.1f} s")
-                bundle = CacheBundleIn(notebook, str(page), data={"execution_seconds": seconds})
+                known = {"execution_seconds": seconds, "loaded": _data_of(notebook)}
+                bundle = CacheBundleIn(notebook, str(page), data=known)
                 cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
         finally:
             pool.shutdown(cancel_futures=True)
@@ -67,11 +72,23 @@ def _has_code(page: Path) -> bool:
 
 
 def _is_known(cache: JupyterCacheAbstract, page: Path) -> bool:
+    notebook = myst_nb_reader_plugin(str(page))
     try:
-        cache.match_cache_notebook(myst_nb_reader_plugin(str(page)))
+        record = cache.match_cache_notebook(notebook)
     except KeyError:
         return False
-    return True
+    if record.data.get("loaded") == _data_of(notebook):
+        return True
+    # If the page fails now, the build must not find what it gave with other data.
+    cache.remove_cache(record.pk)
+    return False
+
+
+def _data_of(notebook: NotebookNode) -> dict[str, str]:
+    """Return each data set that the code of a page names, and what is at hand of it."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    at_hand = dict(part.split("=", 1) for part in data.fingerprint().split())
+    return {name: state for name, state in at_hand.items() if re.search(rf"\b{name}\b", code)}
 
 
 def _set(environment: dict[str, str]) -> None:

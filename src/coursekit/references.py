@@ -328,6 +328,8 @@ _KINDS = {
 
 def _unescaped(text: str) -> str:
     """The text of a BibTeX field, without its TeX."""
+    from pybtex.backends.plaintext import Backend  # type: ignore[import-untyped]
     from pybtex.richtext import Text  # type: ignore[import-untyped]
 
-    return str(Text.from_latex(text).render_as("text"))
+    # `render_as("text")` looks through all installed packages for its backend, each time.
+    return str(Text.from_latex(text).render(Backend()))

@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup
 
 from coursekit import book
 from coursekit.errors import CourseError
+from largemodels.data import sources
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +40,15 @@ OTHER = """# Another page
 ## Part
 
 {download}`the exercise <../exercises/01_a/a.ipynb>`
+"""
+LOADS = f"""{HEADER}
+(part)=
+# A page with data
+
+```{{code-cell}} ipython3
+from largemodels import data
+"tiny_shakespeare" in data.NAMES
+```
 """
 
 
@@ -122,6 +132,18 @@ def test_pages_are_executed_again_only_for_a_reason(clone, build, monkeypatch):
     assert "executed  index" in build()
     assert "executing" not in build()
     assert "executed  index" in build(fresh=True)
+
+    # Other data concern the pages that name them; `index` loads none.
+    (clone / "book" / "other.md").write_text(LOADS)
+    assert "executed  other" in build()
+    shakespeare = clone / "data" / sources.TINY_SHAKESPEARE.cached[0]
+    shakespeare.parent.mkdir()
+    shakespeare.write_text("other data")
+    said = build()
+    assert "the data changed" in said
+    assert "executed  other" in said
+    assert "executed  index" not in said
+    assert "executing" not in build()
 
     (clone / "book" / "_toc.yml").write_text("format: jb-book\nroot: index\n")
     (clone / "book" / "index.md").write_text(INDEX.replace("See [](#part).", ""))

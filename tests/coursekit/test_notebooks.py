@@ -14,6 +14,7 @@ from coursekit.errors import CourseError
 from coursekit.execution import execute
 from coursekit.notebook_files import read_myst, to_text, write
 from coursekit.notebooks import find_pages, page_notebook, require_executed
+from coursekit.references import Book
 from coursekit.repository import Repository
 
 from .conftest import ADDRESS, make_course
@@ -41,7 +42,7 @@ def execute_page(course: Repository) -> Path:
 
 def test_a_page_without_addresses_reads_as_text(course: Repository) -> None:
     [page] = find_pages(course)
-    notebook = page_notebook(course, page)
+    notebook = page_notebook(Book(course), page)
     nbformat.validate(notebook)
     text = prose(notebook)
     assert "The loss is (1); see Another page, Another page and its link." in text
@@ -66,7 +67,7 @@ def test_a_reference_to_a_box_shows_its_title_or_its_own_words(course: Repositor
     box = "\n\n```{admonition} Claim: it is so\n:name: erratum-e01\nIt is not.\n```\n"
     links = "\nSee {ref}`erratum-e01` and {ref}`the box <erratum-e01>`.\n"
     page.write_text(page.read_text("utf-8") + box + links, "utf-8")
-    text = prose(page_notebook(course, page))
+    text = prose(page_notebook(Book(course), page))
     assert "See Claim: it is so and the box." in text
     assert "**Claim: it is so**" in text
 
@@ -75,33 +76,33 @@ def test_a_page_may_be_named_before_it_is_written(course: Repository) -> None:
     page = course.book / "part" / "page.md"
     links = "\n\n{page}`part/other`, {page}`the other <part/other>`, {page}`part/to_come`.\n"
     page.write_text(page.read_text("utf-8") + links, "utf-8")
-    assert "Another page, the other, *To come*." in prose(page_notebook(course, page))
+    assert "Another page, the other, *To come*." in prose(page_notebook(Book(course), page))
 
 
 def test_a_page_with_an_address_links_to_the_site(tmp_path: Path) -> None:
     course = make_course(tmp_path, address=ADDRESS)
-    text = prose(page_notebook(course, course.book / "part" / "page.md"))
+    text = prose(page_notebook(Book(course), course.book / "part" / "page.md"))
     site = "https://owner.github.io/NAME/part/other.html"
     assert f"see [Another page]({site}#other-page), [Another page]({site})" in text
     assert f"and [its link]({site})" in text
 
 
 def test_the_set_up_cell_comes_first_and_names_the_source(course: Repository) -> None:
-    first = page_notebook(course, course.book / "part" / "page.md").cells[0]
+    first = page_notebook(Book(course), course.book / "part" / "page.md").cells[0]
     assert first.cell_type == "code"
     assert first.source.startswith("# Generated from book/part/page.md by `course notebooks`")
 
 
 def test_the_same_page_gives_the_same_bytes(course: Repository) -> None:
     page = course.book / "part" / "page.md"
-    assert to_text(page_notebook(course, page)) == to_text(page_notebook(course, page))
+    assert to_text(page_notebook(Book(course), page)) == to_text(page_notebook(Book(course), page))
 
 
 def test_an_edit_leaves_the_ids_of_other_cells_alone(course: Repository, change: Change) -> None:
     page = course.book / "part" / "page.md"
-    before = [cell.id for cell in page_notebook(course, page).cells]
+    before = [cell.id for cell in page_notebook(Book(course), page).cells]
     change("book/part/page.md", "# A page", "# The page")
-    after = [cell.id for cell in page_notebook(course, page).cells]
+    after = [cell.id for cell in page_notebook(Book(course), page).cells]
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True, True]
 
 
@@ -140,7 +141,7 @@ def test_a_malformed_page_is_one_sentence(
 ) -> None:
     change("book/part/page.md", old, new)
     with pytest.raises(CourseError) as error:
-        page_notebook(course, course.book / "part" / "page.md")
+        page_notebook(Book(course), course.book / "part" / "page.md")
     assert str(error.value).startswith("book/part/page.md")
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
@@ -148,7 +149,7 @@ def test_a_malformed_page_is_one_sentence(
 
 def test_an_executed_page_has_outputs_and_results(course: Repository) -> None:
     execute_page(course)
-    notebook = page_notebook(course, course.book / "part" / "page.md", executed=True)
+    notebook = page_notebook(Book(course), course.book / "part" / "page.md", executed=True)
     [cell] = [cell for cell in notebook.cells if "print" in cell.source and cell.id != "setup"]
     assert [output.text for output in cell.outputs] == ["97.5\n"]
     assert cell.execution_count == 1
@@ -159,27 +160,27 @@ def test_an_executed_page_has_outputs_and_results(course: Repository) -> None:
 
 def test_a_page_that_was_never_executed_is_refused(course: Repository) -> None:
     with pytest.raises(CourseError, match=r"page\.md: not executed yet .*; run `make book`\."):
-        page_notebook(course, course.book / "part" / "page.md", executed=True)
+        page_notebook(Book(course), course.book / "part" / "page.md", executed=True)
 
 
 def test_a_page_that_changed_since_is_refused(course: Repository, change: Change) -> None:
     execute_page(course)
     change("book/part/page.md", "print(accuracy)", "print(round(accuracy))")
     with pytest.raises(CourseError, match=r"page\.md: its code changed after it was executed"):
-        page_notebook(course, course.book / "part" / "page.md", executed=True)
+        page_notebook(Book(course), course.book / "part" / "page.md", executed=True)
 
 
 def test_a_reference_that_nbval_would_not_compare_is_refused(course: Repository) -> None:
     execute_page(course)
     page = course.book / "part" / "page.md"
-    notebook = page_notebook(course, page)
+    notebook = page_notebook(Book(course), page)
     with pytest.raises(CourseError, match="never executed, so nbval compares nothing"):
         require_executed(notebook, "page")
-    notebook = page_notebook(course, page, executed=True)
+    notebook = page_notebook(Book(course), page, executed=True)
     notebook.cells[2].metadata.tags = []
     with pytest.raises(CourseError, match="no code cell has the tag `nbval-check-output`"):
         require_executed(notebook, "page")
-    notebook = page_notebook(course, page, executed=True)
+    notebook = page_notebook(Book(course), page, executed=True)
     notebook.cells[2].outputs = [
         nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])
     ]
