@@ -67,6 +67,7 @@ def check_exercise(
     exercise: Exercise,
     *,
     quick: bool = False,
+    experiments: bool = True,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
@@ -76,6 +77,7 @@ def check_exercise(
         repository: The course.
         exercise: The exercise.
         quick: Leave out the gates that run something.
+        experiments: Let nbgrader run those of the reference, too, which train for minutes.
         workers: Processes that run side by side; by default one a core.
         progress: Called with the number of answers that have run and of all.
     """
@@ -134,8 +136,7 @@ def check_exercise(
     submissions = {}
     for variant in in_nbgrader:
         handed_in = submission(release, variant)
-        # The experiments, which train for minutes, run once: on the reference.
-        whole = variant.kind == "reference"
+        whole = experiments and variant.kind == "reference"
         submissions[variant.name] = handed_in if whole else in_short(runs, handed_in)
     # In this process: it has imported nbgrader, which takes seconds.
     for name, graded in grade_all(source, exercise.name, exercise.topic, submissions, workers=1):

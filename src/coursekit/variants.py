@@ -4,6 +4,7 @@ import ast
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from nbformat import NotebookNode
@@ -115,6 +116,7 @@ def _needs_others(exercise: Exercise, cell: Cell) -> bool:
     return False
 
 
+@cache  # The same cells are asked about for each solution cell and each cheap answer.
 def _names(source: str) -> tuple[set[str], set[str]]:
     """Names that a code cell defines at its top level, and names that it takes from elsewhere."""
     try:
