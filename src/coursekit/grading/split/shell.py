@@ -3,12 +3,13 @@
 import ast
 import io
 import traceback
+from types import CodeType
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.inputtransformer2 import TransformerManager
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
@@ -143,24 +144,50 @@ class Shell(InteractiveShell):
             output["execution_count"] = None
         self.outputs.add(output, sum(map(len, texts.values())))
 
-    def transform_cell(self, raw_cell: str) -> str:
-        """Turn magics into Python. Most cells have none, and to look for them takes time."""
-        manager = self.input_transformer_manager
-        custom = len(manager.cleanup_transforms) + len(manager.line_transforms)
-        if custom == _TRANSFORMS and not self.input_transformers_post:
-            try:
-                compile(raw_cell, "<cell>", "exec", ast.PyCF_ONLY_AST)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                pass
-            else:
-                return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
-        transformed: str = super().transform_cell(raw_cell)
-        return transformed
+    def run_cell(  # type: ignore[override]  # Others are handed on.
+        self, raw_cell: str, store_history: bool = False, **options: Any
+    ) -> ExecutionResult:
+        """Run a cell; plain Python, as most are, without what IPython does for all the others."""
+        codes = None if options else self._plain(raw_cell)
+        if codes is None:
+            return super().run_cell(raw_cell, store_history, **options)
+        result = ExecutionResult(ExecutionInfo(raw_cell, store_history, False, True, None))
+        self.execution_count += 1
+        assert self.history_manager
+        # Its last line tells whether a value is to be shown.
+        self.history_manager.input_hist_parsed.append(raw_cell)
+        self.events.trigger("pre_execute")
+        self.events.trigger("pre_run_cell", result.info)
+        self.displayhook.exec_result = result
+        try:
+            with self.builtin_trap, self.display_trap:
+                for code in codes:
+                    exec(code, self.user_ns)
+        except BaseException as error:
+            result.error_in_exec = error
+            self.showtraceback()
+        self.displayhook.exec_result = None
+        self.events.trigger("post_execute")
+        self.events.trigger("post_run_cell", result)
+        return result
 
-    def should_run_async(self, raw_cell: str, **options: Any) -> bool:
-        """Whether a cell waits for something. IPython compiles it to see; most lack the words."""
-        may_wait = "await" in raw_cell or "async" in raw_cell
-        return may_wait and bool(super().should_run_async(raw_cell, **options))
+    def _plain(self, cell: str) -> list[CodeType] | None:
+        """The code of a cell; nothing where it is more than Python, or somebody wants to see it."""
+        manager = self.input_transformer_manager
+        custom = len(manager.cleanup_transforms) + len(manager.line_transforms) - _TRANSFORMS
+        if custom or self.input_transformers_post or self.ast_transformers or "__future__" in cell:
+            return None
+        cell = cell if cell.endswith("\n") else cell + "\n"
+        flags, name = self.compile.flags, self.compile.cache(cell, self.execution_count)
+        try:
+            tree = compile(cell, name, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+            last = [tree.body.pop()] if tree.body and isinstance(tree.body[-1], ast.Expr) else []
+            return [
+                compile(tree, name, "exec", flags, dont_inherit=True),
+                compile(ast.Interactive(last), name, "single", flags, dont_inherit=True),
+            ]
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
 
     def _format_exception_for_storage(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Keep no history of errors: to write it takes longer than most cells."""
