@@ -152,10 +152,11 @@ class Shell(InteractiveShell):
         if codes is None:
             return super().run_cell(raw_cell, store_history, **options)
         result = ExecutionResult(ExecutionInfo(raw_cell, store_history, False, True, None))
-        self.execution_count += 1
-        assert self.history_manager
-        # Its last line tells whether a value is to be shown.
-        self.history_manager.input_hist_parsed.append(raw_cell)
+        if store_history:
+            self.execution_count += 1
+            assert self.history_manager
+            # Its last line tells whether a value is to be shown.
+            self.history_manager.input_hist_parsed.append(raw_cell)
         self.events.trigger("pre_execute")
         self.events.trigger("pre_run_cell", result.info)
         self.displayhook.exec_result = result
