@@ -165,6 +165,7 @@ def grade_class(
             if source:
                 intake, collection = _collect(office, source, platform)
                 collected(intake)
+                del intake  # It is as large as the collection.
             else:
                 collection = _collection(office)
             if not collection.participants and not collection.strays:
@@ -263,8 +264,9 @@ def _jobs(
     office: Office, records: Records, waiting: Mapping[str, Sequence[Entry]]
 ) -> Iterator[Job]:
     """The submissions one by one, so that few are in memory."""
-    for key, [one, *_] in list(waiting.items()):
-        yield Job(key, office.store.get(one.participant.digest), records.record(key).deaths)
+    for key in list(waiting):
+        digest = waiting[key][0].participant.digest
+        yield Job(key, office.store.get(digest), records.record(key).deaths)
 
 
 def _student(entry: Entry, records: Records) -> Student:

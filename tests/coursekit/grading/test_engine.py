@@ -1,5 +1,6 @@
 """Everybody who handed in something ends in one way, once, whatever dies in between."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing.popen_spawn_posix import Popen
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -287,6 +290,38 @@ def test_a_writer_that_keeps_dying_is_told(task: Task, graded: list[Entry]) -> N
         writer.put(graded)
         writer.finish()
     assert len(points(task)) == len(graded)
+
+
+@pytest.mark.parametrize(("room", "missing"), [(0, "worker-1"), (1, "worker-2"), (2, "writer")])
+def test_a_machine_without_room_for_a_process_is_told(
+    task: Task,
+    grade: Callable[..., Grades],
+    hand_in: Callable[..., Path],
+    answered: Answered,
+    monkeypatch: pytest.MonkeyPatch,
+    room: int,
+    missing: str,
+) -> None:
+    launch = Popen._launch
+    started: list[int] = []
+
+    def launch_some(self: Popen, process: BaseProcess) -> None:
+        if len(started) == room:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        launch(self, process)
+        started.append(self.pid)
+
+    source = hand_in({"ann": answered("right")})
+    with monkeypatch.context() as patch:
+        patch.setattr(Popen, "_launch", launch_some)
+        with pytest.raises(CourseError) as caught:
+            grade(task, source)
+    assert str(caught.value) == (
+        f"no {missing} can be started (Resource temporarily unavailable); end other programs and "
+        "run the command again: what is graded is kept."
+    )
+    assert not any(map(psutil.pid_exists, started))
+    assert grade(task, source).complete
 
 
 def test_a_second_run_at_the_same_time_is_refused(

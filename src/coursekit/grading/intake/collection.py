@@ -6,13 +6,17 @@ the grade book.
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from coursekit.errors import CourseError
 from coursekit.grading.intake.store import write_file
 from coursekit.grading.intake.submissions import Entry, Intake, Submission
 
 __all__ = ["Collection", "Participant"]
+
+Handed = TypeVar("Handed", Submission, Entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +131,13 @@ class Collection:
     def _with_known_names(self, intake: Intake) -> Intake:
         """Call everybody as before, and a new account with a known name by its number as well."""
         return Intake(
-            [replace(one, student=self._name(one)) for one in intake.submissions],
-            [replace(one, student=self._name(one)) for one in intake.entries],
+            [self._known(one) for one in intake.submissions],
+            [self._known(one) for one in intake.entries],
         )
+
+    def _known(self, one: Handed) -> Handed:
+        name = self._name(one)
+        return one if name == one.student else replace(one, student=name)
 
     def _name(self, one: Submission | Entry) -> str:
         if not one.account:
@@ -156,12 +164,16 @@ class Collection:
         Raises:
             CourseError: It cannot be written.
         """
-        # A line for each student, made one by one: a large class needs no second copy in memory.
-        participants = ",\n".join(json.dumps(asdict(one)) for one in self.participants.values())
+        # A line for each student, one by one: a large class is in memory often enough.
+        file = BytesIO()
+        file.write(b'{"participants": [')
+        for number, one in enumerate(self.participants.values()):
+            file.write(b",\n" if number else b"\n")
+            file.write(json.dumps(asdict(one)).encode())
         strays = {name: [asdict(one) for one in some] for name, some in self.strays.items()}
-        text = f'{{"participants": [\n{participants}],\n"strays": {json.dumps(strays)}}}\n'
+        file.write(f'],\n"strays": {json.dumps(strays)}}}\n'.encode())
         try:
-            write_file(self.path, text.encode())
+            write_file(self.path, file.getvalue())
         except OSError as error:
             raise CourseError(
                 f"{self.path}: cannot be written ({error.strerror}); mend that and run it again."

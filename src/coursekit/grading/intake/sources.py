@@ -60,9 +60,10 @@ def find(path: Path, limits: Limits) -> Iterator[Found]:
         CourseError: It is neither, or has too many entries.
     """
     if path.is_dir():
-        found = sorted(_folder(path, path), key=lambda one: one.name)
-        _check_count(path, len(found), limits)
-        yield from found
+        names = sorted(_names(str(path)))
+        _check_count(path, len(names), limits)
+        for name, refused in names:
+            yield Found(name, False, _refusal(refused) if refused else _file(f"{path}/{name}"))
         return
     try:
         with zipfile.ZipFile(path) as archive:
@@ -83,31 +84,31 @@ def _check_count(path: Path, count: int, limits: Limits) -> None:
         raise CourseError(f"{path}: {count} entries; at most {limits.entries} are read.")
 
 
-def _folder(root: Path, folder: Path) -> Iterator[Found]:
-    """Files and empty or unreadable folders, without following links."""
+def _names(folder: str, inside: str = "") -> Iterator[tuple[str, str]]:
+    """Paths in a folder, and why one cannot be read; without following links."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
-        yield _refusal(folder.relative_to(root).as_posix(), f"cannot be read ({error.strerror})")
+        yield inside or ".", f"cannot be read ({error.strerror})"
         return
-    if not entries and folder != root:
-        yield _refusal(folder.relative_to(root).as_posix(), "an empty folder")
+    if inside and not entries:
+        yield inside, "an empty folder"
     for entry in entries:
-        path = Path(entry.path)
+        name = f"{inside}/{entry.name}" if inside else entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from _folder(root, path)
+            yield from _names(entry.path, name)
         else:
-            yield Found(path.relative_to(root).as_posix(), False, _file_reader(entry.path))
+            yield name, ""
 
 
-def _refusal(name: str, reason: str) -> Found:
+def _refusal(reason: str) -> Callable[[int], bytes]:
     def read(_: int) -> bytes:
         raise RefusedError(reason)
 
-    return Found(name, False, read)
+    return read
 
 
-def _file_reader(path: str) -> Callable[[int], bytes]:
+def _file(path: str) -> Callable[[int], bytes]:
     def read(limit: int) -> bytes:
         try:
             if stat.S_ISLNK(os.lstat(path).st_mode):

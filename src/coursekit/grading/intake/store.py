@@ -89,4 +89,5 @@ class Store:
         return data
 
     def _path(self, digest: str) -> Path:
-        return self.root / digest[:2] / digest
+        # As one text: of several, pathlib would keep each for good, and there are many of these.
+        return Path(f"{self.root}/{digest[:2]}/{digest}")

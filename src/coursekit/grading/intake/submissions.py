@@ -8,9 +8,9 @@ platform, never by a time stamp; where that does not decide, a person must.
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -223,10 +223,9 @@ def collect(
         CourseError: There is nothing to read, or nowhere to store it.
     """
     limits = limits or Limits()
-    names = [found.name for found in find(source, limits)]
-    wrapper = _wrapper(names)
+    wrapper = _wrapper(found.name for found in find(source, limits))
     if platform is None and wrapper:
-        _require_no_student(source, names, wrapper)
+        _require_no_student(source, (found.name for found in find(source, limits)), wrapper)
     reader = _Reader(store, limits, platform, wrapper)
     for found in find(source, limits):
         reader.take(found)
@@ -253,27 +252,28 @@ def collect(
     return Intake(submissions, sorted(entries, key=lambda entry: entry.origin))
 
 
-def _wrapper(names: list[str]) -> str:
+def _wrapper(names: Iterable[str]) -> str:
     """The folders that hold all notebooks, as some archives of a platform have them; with `/`."""
-    paths = [PurePosixPath(name) for name in names]
-    notebooks = [path.parts[:-1] for path in paths if path.suffix.lower() == ".ipynb"]
-    levels = zip(*(parts for parts in notebooks if not _OF_PROGRAMS & set(parts)), strict=False)
-    shared = takewhile(
-        lambda level: (
-            len(set(level)) == 1 and not re.fullmatch(f"{_MOODLE}_?", level[0], re.IGNORECASE)
-        ),
-        levels,
+    shared: Sequence[str] | None = None
+    for path in map(PurePosixPath, names):
+        folders = path.parts[:-1]
+        if path.suffix.lower() == ".ipynb" and not _OF_PROGRAMS & set(folders):
+            levels = zip(folders if shared is None else shared, folders, strict=False)
+            shared = [ours for ours, _ in takewhile(lambda level: level[0] == level[1], levels)]
+    around = takewhile(
+        lambda level: not re.fullmatch(f"{_MOODLE}_?", level, re.IGNORECASE), shared or ()
     )
-    return "".join(f"{level[0]}/" for level in shared)
+    return "".join(f"{level}/" for level in around)
 
 
-def _require_no_student(source: Path, names: Sequence[str], wrapper: str) -> None:
+def _require_no_student(source: Path, names: Iterable[str], wrapper: str) -> None:
     """A folder around everything is not taken for one around the students: it may be a student.
 
     Else one who is the first to hand in could call the own files like those of others.
     """
-    for kind in ("canvas", "moodle"):
-        if any(_NAMES[kind].fullmatch(name.removeprefix(wrapper)) for name in names):
+    kinds: tuple[Platform, ...] = ("canvas", "moodle")
+    for name, kind in product(names, kinds):
+        if _NAMES[kind].fullmatch(name.removeprefix(wrapper)):
             raise CourseError(
                 f"{source}: is `{wrapper}` a student, or a folder around the students? Say "
                 f"--from folder in the first case, --from {kind} in the second."

@@ -23,7 +23,7 @@ from coursekit.grading.intake.store import Store
 from coursekit.grading.package import Package
 from coursekit.grading.records.journal import Records
 from coursekit.grading.results import Result
-from coursekit.grading.spread.pool import end_with
+from coursekit.grading.spread.pool import begin, end_with
 
 # What knows notebooks and nbgrader is imported where the writer is at work.
 if TYPE_CHECKING:
@@ -209,10 +209,11 @@ class Writer:
     def _start(self) -> None:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(
+        process = context.Process(
             target=_work, args=(theirs, os.getpid(), self._office), name="writer", daemon=True
         )
-        self._process.start()
+        begin(process)
+        self._process = process
         theirs.close()
 
 

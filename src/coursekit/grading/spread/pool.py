@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 from coursekit.errors import CourseError
@@ -165,8 +166,12 @@ class Pool:
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> "Pool":
-        for _ in range(self._count):
-            self._start()
+        try:
+            for _ in range(self._count):
+                self._start()
+        except CourseError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -272,7 +277,7 @@ class _Worker:
         self.process = context.Process(
             target=_work, args=(theirs, os.getpid(), core, *arguments), name=name, daemon=True
         )
-        self.process.start()
+        begin(self.process)
         theirs.close()  # Else the death of the worker would not end the pipe.
 
     @property
@@ -338,6 +343,9 @@ def _work(
         pass  # The pool is gone.
     except Exception as error:  # The slot broke; the one of a fresh process is whole.
         connection.send(("died", f"{type(error).__name__}: {error}"))
+    finally:
+        # It ends now. Asked once more while Python cleans up, it would print a traceback.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _cores(workers: int) -> list[int]:
@@ -355,6 +363,21 @@ def _slot() -> MakeSlot:
     from coursekit.grading.runner.slot import Slot
 
     return Slot
+
+
+def begin(process: BaseProcess) -> None:
+    """Start a process.
+
+    Raises:
+        CourseError: The machine has no room for it.
+    """
+    try:
+        process.start()
+    except OSError as error:
+        raise CourseError(
+            f"no {process.name} can be started ({error.strerror}); end other programs and run the "
+            "command again: what is graded is kept."
+        ) from error
 
 
 def end_with(parent: int) -> None:

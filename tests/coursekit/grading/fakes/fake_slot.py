@@ -1,5 +1,6 @@
 """A slot without sandbox and checker: what a student wrote as the first answer says how it ends."""
 
+import atexit
 import os
 import signal
 import time
@@ -57,6 +58,17 @@ class NoSlot(FakeSlot):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         raise CourseError("bubblewrap is not installed; install the package `bubblewrap`.")
+
+
+class LateSlot(NoSlot):
+    """The same, and its process is asked to end when it is at its end already."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        atexit.register(self._end)
+        super().__init__()
+
+    def _end(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class DeadSlot(FakeSlot):

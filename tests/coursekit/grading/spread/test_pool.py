@@ -165,6 +165,20 @@ def test_a_machine_without_sandbox_is_told_in_one_sentence(
         list(pool.run([Job("0", answered("right"))]))
 
 
+def test_a_worker_that_is_ended_at_its_end_says_nothing(
+    package: Package,
+    slots: ModuleType,
+    answered: Answered,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with (
+        Pool(package, workers=1, make_slot=slots.LateSlot) as pool,
+        pytest.raises(CourseError, match="bubblewrap is not installed"),
+    ):
+        list(pool.run([Job("0", answered("right"))]))
+    assert capfd.readouterr().err == ""
+
+
 def test_graders_that_die_at_their_start_end_the_run(
     package: Package, slots: ModuleType, answered: Answered
 ) -> None:
