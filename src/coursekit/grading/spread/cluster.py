@@ -71,7 +71,9 @@ _LOST = (OSError, TimeoutError, CommClosedError, CancelledError)
 
 
 class _AtScheduler(SchedulerPlugin):
-    """What the scheduler does for us: it tells of a death at once, and ends slots nobody needs."""
+    """What the scheduler does for us: it tells of a death at once, ends slots nobody needs, and
+    keeps no submission that it has sent to a worker.
+    """
 
     name = "course-grade"
     idempotent = True
@@ -79,6 +81,12 @@ class _AtScheduler(SchedulerPlugin):
     async def start(self, scheduler: Scheduler) -> None:
         """Begin."""
         self._scheduler = scheduler
+        for worker in scheduler.workers:
+            self.add_worker(scheduler, worker)
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """Keep no copies of what this worker is sent: by itself, Dask keeps a thousand messages."""
+        scheduler.stream_comms[worker].recent_message_log = deque(maxlen=0)
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
         """Use up the tries of a batch as a worker gets it: Dask itself would try three more."""
@@ -182,7 +190,13 @@ class Cluster:
         with ExitStack() as stack:
             stack.callback(_set_levels, _set_levels(dict.fromkeys(_loggers(), _SILENT)))
             stack.enter_context(
-                dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GiB"})
+                dask.config.set(
+                    {
+                        "distributed.admin.large-graph-warning-threshold": "4GiB",
+                        # Dask would keep the last thousand messages, and submissions are in them.
+                        "distributed.admin.low-level-log-length": 0,
+                    }
+                )
             )
             self._client = self._connect()
             self._order = replace(self._order, client=self._client.id)

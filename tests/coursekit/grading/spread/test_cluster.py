@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from distributed import Client
+from distributed import Client, Scheduler
 
 from coursekit.errors import CourseError
 from coursekit.grading.limits import Limits
@@ -132,6 +132,20 @@ def test_jobs_are_read_no_earlier_than_they_are_needed(
             finished += isinstance(event, Finished)
     assert finished == 1000
     assert most <= 2 * 2 * 50, "more than two rounds of batches in memory"
+
+
+def test_no_submission_stays_in_memory_after_it_was_sent(
+    machines: SimpleNamespace, package: Package, slots: ModuleType, answered: Answered
+) -> None:
+    def sent(dask_scheduler: Scheduler) -> list[int]:
+        """Messages to workers that the scheduler keeps."""
+        return [len(one.recent_message_log) for one in dask_scheduler.stream_comms.values()]
+
+    with Cluster(machines.address, package, make_slot=slots.FakeSlot) as cluster:
+        events = list(cluster.run(Job(str(n), answered("right")) for n in range(40)))
+        assert set(outcomes(events).values()) == {"graded"}
+        assert cluster._client.run_on_scheduler(sent) == [0, 0]
+        assert len(cluster._client.scheduler_comm.recent_message_log) == 0
 
 
 def test_a_submission_that_kills_its_worker_is_set_aside(
