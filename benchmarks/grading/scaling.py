@@ -37,6 +37,7 @@ ASSIGNMENT, TOPIC = "00_sleep", "sleep"
 WORKERS = 8
 SECONDS = 0.08  # What a submission takes; about twice what a real one does.
 FEW, MANY = 1000, 10_000
+CHARACTERS = 60_000  # As long as a notebook of the course.
 EFFICIENCY = 0.9
 GROWTH = 1.2  # Ten times the submissions may need so many times the memory.
 BENCHMARKS = Path(__file__).parents[1]
@@ -143,7 +144,7 @@ def make_class(folder: Path, count: int) -> None:
     notebook = new_notebook(
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
         cells=[
-            new_markdown_cell("Student NUMBER", id="student"),
+            new_markdown_cell(f"Student NUMBER. {'.' * CHARACTERS}", id="student"),
             new_code_cell("raise NotImplementedError()", id="a", metadata={"nbgrader": answer}),
             new_code_cell("assert answer", id="c", metadata={"nbgrader": check}),
         ],
