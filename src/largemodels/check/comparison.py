@@ -233,7 +233,7 @@ def as_numbers(value: Any, name: str, expected_shape: tuple[int, ...]) -> NDArra
         with contextlib.suppress(ValueError, TypeError):
             array = np.asarray(value)
     if array is None or array.dtype.kind not in "iufb":
-        raise Mistake(f"{name} is a {_kind(value)}, expected {wanted}.")
+        raise Mistake(f"{name} is {_a(_kind(value))}, expected {wanted}.")
     if array.dtype.kind == "b":
         raise Mistake(
             f"{name} holds True and False, expected numbers.\n"
@@ -257,7 +257,13 @@ def must_be_defined(expected: Any, name: str) -> None:
 def _kind(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return f"{type(value).__name__} of {len(value)} values"
+    if isinstance(value, np.ndarray):
+        return f"array of dtype {value.dtype}"
     return type(value).__name__
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _same_keys(actual: Any, expected: Mapping[str, Any], name: str) -> None:
@@ -266,7 +272,7 @@ def _same_keys(actual: Any, expected: Mapping[str, Any], name: str) -> None:
             f"{name} is None, expected a dictionary.\nDoes your function end with `return`?"
         )
     if not isinstance(actual, Mapping):
-        raise Mistake(f"{name} is a {_kind(actual)}, expected a dictionary.")
+        raise Mistake(f"{name} is {_a(_kind(actual))}, expected a dictionary.")
     missing = [key for key in expected if key not in actual]
     unknown = [key for key in actual if key not in expected]
     if missing or unknown:

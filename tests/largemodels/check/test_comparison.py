@@ -45,6 +45,7 @@ def test_a_wrong_shape_is_named_before_numbers():
         ({}, "loss is a dict, expected one number."),
         ((1.0, 2.0), "loss is a tuple of 2 values, expected one number."),
         ("1.0", "loss is a str, expected one number."),
+        (np.array([None]), "loss is an array of dtype object, expected one number."),
         (abs, "loss is a builtin_function_or_method, expected one number."),
         ([[1.0], [2.0, 3.0]], "loss is a list of 2 values, expected one number."),
         (1j, "loss is a complex, expected one number."),
@@ -118,6 +119,7 @@ def test_a_dictionary_is_compared_key_by_key():
     [
         (None, "gradients is None, expected a dictionary."),
         ([], "gradients is a list of 0 values, expected a dictionary."),
+        (3, "gradients is an int, expected a dictionary."),
         ({}, "gradients has the wrong keys: missing ['bias']."),
         ({"bias": 1.0, "b": 2.0}, "gradients has the wrong keys: not expected ['b']."),
     ],
@@ -142,7 +144,7 @@ def test_that_says_its_own_sentence():
     ("value", "says"),
     [
         (None, "Your function returned None."),
-        (np.zeros(2), "Your function returned a single ndarray."),
+        (np.zeros(2), "Your function returned a single array of dtype float64."),
         ((1, 2, 3), "Your function returned 3 values."),
         ({"a": 1, "b": 2}, "Your function returned a single dict."),
     ],
