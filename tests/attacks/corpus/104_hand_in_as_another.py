@@ -9,6 +9,7 @@ import json
 
 NUMBER = "104"
 WANTS = "classmates"
+STOCK = "fails (nbgrader 0.9.6)"
 
 
 def submit(folder, work):

@@ -10,6 +10,7 @@ import zipfile
 
 NUMBER = "105"
 WANTS = "host"
+STOCK = "not run: nbgrader grades no archives (nbgrader 0.9.6)"
 ARCHIVE = True
 
 

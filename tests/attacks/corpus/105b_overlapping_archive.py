@@ -9,6 +9,7 @@ import zlib
 
 NUMBER = "105b"
 WANTS = "outage"
+STOCK = "not run: nbgrader grades no archives (nbgrader 0.9.6)"
 REFUSED = "archive|damaged|larger|overlap"
 
 

@@ -8,6 +8,7 @@ import json
 
 NUMBER = "106"
 WANTS = "outage"
+STOCK = "succeeds: no grade for the student (nbgrader 0.9.6)"
 FILES = {
     "nest": "[" * 100_000 + "]" * 100_000,
     "number": '{"nbformat": ' + "9" * 1_000_000 + ', "cells": []}',

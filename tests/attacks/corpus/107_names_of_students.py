@@ -8,6 +8,7 @@ import json
 
 NUMBER = "107"
 WANTS = "host"
+STOCK = "succeeds: no grade for the student, no grade for Zoe (nbgrader 0.9.6)"
 NAMES = [
     "<img src=x onerror=alert(4711)>",
     "=1+cmd|' -C calc'!A0",

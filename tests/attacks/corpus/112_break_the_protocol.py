@@ -8,6 +8,7 @@ import json
 
 NUMBER = "112"
 WANTS = "secrets"
+STOCK = "succeeds: no grade for the student (nbgrader 0.9.6)"
 BASE = "reference"
 SCORES = {"test_standardize": 2, "test_softmax": 2, "test_large_logits": 2, "test_momentum": 2}
 WITH_PEER = """

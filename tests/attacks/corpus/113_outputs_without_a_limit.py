@@ -8,6 +8,7 @@ import json
 
 NUMBER = "113"
 WANTS = "outage"
+STOCK = "succeeds: 114 MB of output (nbgrader 0.9.6)"
 LIFT = """
 import gc
 

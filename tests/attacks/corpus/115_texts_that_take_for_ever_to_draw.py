@@ -8,6 +8,7 @@ import json
 
 NUMBER = "115"
 WANTS = "outage"
+STOCK = "fails (nbgrader 0.9.6)"
 
 
 def submit(folder, work):

@@ -8,6 +8,7 @@ import json
 
 NUMBER = "120"
 WANTS = "outage"
+STOCK = "fails (nbgrader 0.9.6)"
 SHOW = """
 import base64, os
 from IPython.display import display

@@ -8,6 +8,7 @@ import json
 
 NUMBER = "121"
 WANTS = "outage"
+STOCK = "succeeds: no grade for the student, no grade for Zoe (nbgrader 0.9.6)"
 
 
 def submit(folder, work):

@@ -8,6 +8,7 @@ import json
 
 NUMBER = "122"
 WANTS = "outage"
+STOCK = "succeeds: no grade for the student (nbgrader 0.9.6)"
 REFUSED = "its name is no Unicode text"
 
 

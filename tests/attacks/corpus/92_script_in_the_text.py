@@ -8,6 +8,7 @@ import json
 
 NUMBER = "92"
 WANTS = "host"
+STOCK = "succeeds: no grade for the student (nbgrader 0.9.6)"
 SCRIPT = "<script>alert(4711)</script><img src=x onerror=alert(4711)>"
 TEXT = f"""# {SCRIPT}
 
