@@ -9,10 +9,12 @@ import json
 NUMBER = "120"
 WANTS = "outage"
 STOCK = "fails (nbgrader 0.9.6)"
+# No random bytes: as text, they would spell the marker of an attack now and then.
 SHOW = """
-import base64, os
+import base64
 from IPython.display import display
-display({"image/png": base64.b64encode(b"\\x89PNG" + os.urandom(700_000)).decode()}, raw=True)
+picture = b"\\x89PNG" + bytes(range(256)) * 2734
+display({"image/png": base64.b64encode(picture).decode()}, raw=True)
 """
 
 
